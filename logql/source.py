@@ -50,12 +50,23 @@ class Unit(Protocol):
         """No entry is newer, ns."""
 
     @property
+    def arrival(self) -> int:
+        """Place of the unit in order of arrival.
+
+        Of one stream's entries with equal ts in two units, those of the unit with the smaller number came first.
+        """
+
+    @property
     def in_memory(self) -> bool:
         """Whether reading touches no file."""
 
     @property
     def compressed_bytes(self) -> int:
         """Bytes that reading takes from disk; 0 in memory."""
+
+    @property
+    def arrival(self) -> int:
+        """Place in order of arrival, for entries of one stream with equal times: those of a smaller place came first."""
 
     def read(self) -> Batch:
         """The matching entries with start <= ts < end, duplicates dropped, sorted by (ts, stream id, arrival)."""

@@ -123,7 +123,7 @@ class Column:
 
     Attributes:
         codes: int32[n], row -> index into `values`, -1 where the row has no such key.
-        values: the dictionary. Distinct while that saves room; one string a row (in row order) otherwise.
+        values: the dictionary. Distinct where that saves room; about one string a row otherwise.
     """
 
     codes: I32
@@ -184,3 +184,8 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+
+def empty_batch(streams: Sequence[Labels]) -> Batch:
+    """A batch without entries."""
+    return Batch(streams, np.zeros(0, np.int32), np.zeros(0, np.int64), texts([]))

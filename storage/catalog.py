@@ -1,0 +1,204 @@
+"""index.db: which blocks and streams there are. Remade from the blocks' footers whenever it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from storage.batch import I64, Labels
+from storage.blockread import read_footer, stream_bounds
+from storage.errors import CorruptBlock, CorruptCatalog, StorageError
+from storage.footer import Footer, OriginRange
+
+log = logging.getLogger("weir.storage")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS streams (
+    tenant TEXT NOT NULL, id BLOB NOT NULL, labels TEXT NOT NULL, PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (
+    path TEXT PRIMARY KEY, tenant TEXT NOT NULL, day INTEGER NOT NULL, generation INTEGER NOT NULL,
+    rows INTEGER NOT NULL, size INTEGER NOT NULL, origins TEXT NOT NULL,
+    stream_ids BLOB NOT NULL, stream_min BLOB NOT NULL, stream_max BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRow:
+    """A block as index.db has it.
+
+    Attributes:
+        path: relative to the data directory.
+        tenant: whose.
+        day, generation, rows, origins: as in the footer.
+        size: bytes of the file.
+        stream_ids: uint64[k].
+        stream_min, stream_max: int64[k], ns.
+    """
+
+    path: str
+    tenant: str
+    day: int
+    generation: int
+    rows: int
+    size: int
+    origins: tuple[OriginRange, ...]
+    stream_ids: np.ndarray
+    stream_min: I64
+    stream_max: I64
+
+
+def block_row(path: str, size: int, footer: Footer) -> BlockRow:
+    """The catalog's row for a block with this footer."""
+    low, high = stream_bounds(footer)
+    return BlockRow(
+        path=path,
+        tenant=footer.tenant,
+        day=footer.day,
+        generation=footer.generation,
+        rows=footer.rows,
+        size=size,
+        origins=footer.origins,
+        stream_ids=np.array(footer.stream_ids, np.uint64),
+        stream_min=low,
+        stream_max=high,
+    )
+
+
+class Catalog:
+    """index.db. Used by storage's own threads only, never by the event loop."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Opens or makes it; brings it in line with the files that are there. Raises OSError."""
+        self._data_dir = data_dir
+        self._lock = threading.Lock()
+        self._db = self._open()
+        self._follow_files()
+
+    def _open(self) -> sqlite3.Connection:
+        path = self._data_dir / "index.db"
+        try:
+            return open_database(path, _SCHEMA, VERSION)
+        except CorruptCatalog as error:
+            log.warning("%s; it is remade from the blocks", error)
+            for suffix in ("", "-wal", "-shm"):
+                self._data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
+            return open_database(path, _SCHEMA, VERSION)
+
+    def _follow_files(self) -> None:
+        """Adds blocks that a crash kept from the catalog, forgets those whose file is gone, removes temporary files."""
+        root = self._data_dir / "blocks"
+        for temporary in root.glob("*/*/*.tmp"):
+            temporary.unlink()
+        present = {str(path.relative_to(self._data_dir)): path for path in root.glob("*/*/*.parquet")}
+        known = {row[0] for row in self._db.execute("SELECT path FROM blocks")}
+        for path in sorted(known - present.keys()):
+            log.error("block %s is in index.db but its file is gone: its rows are lost", path)
+        with self._lock, self._db:
+            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in known - present.keys()])
+        for path in sorted(present.keys() - known):
+            try:
+                footer = read_footer(present[path])
+            except CorruptBlock as error:
+                log.error("%s; it is left aside", error)  # noqa: TRY400 - the message names file and fault
+                continue
+            self.add([(path, present[path].stat().st_size, footer)])
+
+    def add(self, blocks: Iterable[tuple[str, int, Footer]]) -> list[BlockRow]:
+        """Adds blocks, given as (path relative to the data directory, size, footer), in one transaction.
+
+        Raises StorageError if index.db cannot be written.
+        """
+        try:
+            return self._add(blocks)
+        except sqlite3.Error as error:
+            raise StorageError(f"index.db cannot be written: {error}") from error
+
+    def _add(self, blocks: Iterable[tuple[str, int, Footer]]) -> list[BlockRow]:
+        rows = []
+        with self._lock, self._db:
+            for path, size, footer in blocks:
+                row = block_row(path, size, footer)
+                rows.append(row)
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO streams VALUES (?, ?, ?)",
+                    [
+                        (footer.tenant, number.to_bytes(8, "big"), json.dumps(labels))
+                        for number, labels in zip(footer.stream_ids, footer.streams, strict=True)
+                    ],
+                )
+                self._db.execute(
+                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        row.path,
+                        row.tenant,
+                        row.day,
+                        row.generation,
+                        row.rows,
+                        row.size,
+                        json.dumps([(item.origin, item.first, item.last) for item in row.origins]),
+                        row.stream_ids.astype("<u8").tobytes(),
+                        row.stream_min.astype("<i8").tobytes(),
+                        row.stream_max.astype("<i8").tobytes(),
+                    ),
+                )
+        return rows
+
+    def streams(self) -> Iterator[tuple[str, int, Labels]]:
+        """(tenant, id, labels) of every stream that a block has."""
+        for tenant, number, labels in self._db.execute("SELECT tenant, id, labels FROM streams"):
+            yield tenant, int.from_bytes(number, "big"), tuple((name, value) for name, value in json.loads(labels))
+
+    def blocks(self) -> Iterator[BlockRow]:
+        """Every block, in order of arrival."""
+        for row in self._db.execute("SELECT * FROM blocks ORDER BY generation, path"):
+            path, tenant, day, generation, rows, size, origins, ids, low, high = row
+            yield BlockRow(
+                path=path,
+                tenant=tenant,
+                day=day,
+                generation=generation,
+                rows=rows,
+                size=size,
+                origins=tuple(OriginRange(*item) for item in json.loads(origins)),
+                stream_ids=np.frombuffer(ids, "<u8"),
+                stream_min=np.frombuffer(low, "<i8"),
+                stream_max=np.frombuffer(high, "<i8"),
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+
+def open_database(path: Path, schema: str, version: int, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
+    """A SQLite file in WAL mode with the given tables. Raises CorruptCatalog if it is not one or is damaged."""
+    db = sqlite3.connect(path, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, version):
+            raise CorruptCatalog(f"{path} has version {found}, which this version of Weir does not know")
+        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise CorruptCatalog(f"{path} is damaged")
+        db.executescript(schema)
+        db.execute(f"PRAGMA user_version = {version}")
+        db.commit()
+    except (sqlite3.DatabaseError, CorruptCatalog) as error:
+        with contextlib.suppress(sqlite3.Error):
+            db.close()
+        if isinstance(error, CorruptCatalog):
+            raise
+        raise CorruptCatalog(f"{path} cannot be read: {error}") from error
+    return db

@@ -1,0 +1,313 @@
+"""Flush: rows in memory become blocks, and the WAL segments they came from go.
+
+A crash between any two steps loses and doubles nothing: a block's footer says which records' rows (of its day) it
+holds, replay skips exactly those, and a segment goes only when every row of it is in a block or in a later segment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from storage.batchids import BatchIds
+from storage.blockread import Block
+from storage.blockwrite import BlockOptions, publish, split_days, write_block
+from storage.catalog import BlockRow, Catalog, block_row
+from storage.errors import StorageError
+from storage.figures import Counters
+from storage.footer import Footer, OriginRange
+from storage.memtable import Run, join_runs
+from storage.record import Request, Section
+from storage.reserve import Reserve
+from storage.rows import concat_batches
+from storage.segment import sync_directory
+from storage.state import State, Tenant, View
+from storage.streams import StreamTable
+from storage.ulid import new_ulid
+from storage.wal import DISK_FULL, Wal
+from storage.writer import Writer
+
+log = logging.getLogger("weir.storage")
+
+BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between tries of a flush that fails."""
+TICK = 1.0
+"""Seconds between two looks at the ages of what is in memory."""
+CARRY_BYTES = 16 << 20
+"""Memory bytes of a carried record at most, but for a single tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushOptions:
+    """When to flush.
+
+    Attributes:
+        size: bytes in memory, of all tenants, from which a flush starts.
+        max_age: seconds after which a tenant's oldest row is flushed.
+        small_tenant: bytes below which a tenant waits for a later flush, so that many make no many files.
+        small_tenant_max_age: seconds after which even such a tenant is flushed.
+    """
+
+    size: int = 64 << 20
+    max_age: float = 1800.0
+    small_tenant: int = 1 << 20
+    small_tenant_max_age: float = 7200.0
+
+
+class Flusher:
+    """The thread that flushes; `flush` may be called by others."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        state: State,
+        writer: Writer,
+        wal: Wal,
+        catalog: Catalog,
+        ids: BatchIds,
+        reserve: Reserve,
+        counters: Counters,
+        *,
+        origin: bytes,
+        next_generation: int,
+        options: FlushOptions,
+        blocks: BlockOptions,
+    ) -> None:
+        self._data_dir = data_dir
+        self._state = state
+        self._writer = writer
+        self._wal = wal
+        self._catalog = catalog
+        self._ids = ids
+        self._reserve = reserve
+        self._counters = counters
+        self._origin = origin.hex()
+        self._generation = next_generation
+        self._options = options
+        self._blocks = blocks
+        self._flush_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="weir-flush", daemon=True)
+        self._thread.start()
+
+    def poke(self) -> None:
+        """To be called after a commit: starts a flush if memory is full."""
+        if self._state.memory_bytes >= self._options.size:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Ends the thread; a flush that runs is finished."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def flush(self, *, everything: bool = True) -> None:
+        """Moves memory to blocks; returns when they are durable.
+
+        Args:
+            everything: small tenants too.
+
+        Raises:
+            OSError, StorageError: it failed; all rows are still in memory and in the log.
+        """
+        with self._flush_lock:
+            began = time.perf_counter()
+            try:
+                self._flush(everything=everything)
+            except (OSError, StorageError):
+                self._counters.flush_failures += 1
+                raise
+            finally:
+                self._counters.flush.observe(time.perf_counter() - began)
+            self._counters.flushes += 1
+
+    # -- the thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(TICK if not self._failures else BACKOFF[min(self._failures, len(BACKOFF)) - 1])
+            self._wake.clear()
+            if self._stop.is_set():
+                return
+            if not self._due():
+                continue
+            try:
+                self.flush(everything=False)
+            except (OSError, StorageError) as error:
+                self._failures += 1
+                log.error("the flush failed, its rows stay in memory and in the log: %s", error)  # noqa: TRY400 - no fault of ours
+            except Exception:  # the thread must live: rows are safe in the log, and the next try may succeed
+                self._failures += 1
+                log.exception("the flush failed, its rows stay in memory and in the log")
+            else:
+                self._failures = 0
+
+    def _due(self) -> bool:
+        tenants = [tenant for tenant in list(self._state.tenants.values()) if tenant.view.memory]
+        if any(tenant.view.frozen for tenant in tenants) or self._state.memory_bytes >= self._options.size:
+            return True
+        return any(self._too_old(tenant) for tenant in tenants)
+
+    def _too_old(self, tenant: Tenant) -> bool:
+        small = tenant.nbytes < self._options.small_tenant
+        limit = self._options.small_tenant_max_age if small else self._options.max_age
+        return tenant.since is not None and time.monotonic() - tenant.since >= limit
+
+    # -- a flush
+
+    def _flush(self, *, everything: bool) -> None:
+        upto = self._freeze()
+        frozen = [tenant for tenant in self._state.tenants.values() if tenant.view.frozen]
+        waiting = [] if everything else self._small(frozen)
+        for tenant in frozen:
+            if tenant not in waiting:
+                self._write_tenant(tenant)
+        self._carry(waiting)
+        self._ids.persist(upto)
+        self._wal.remove(upto)
+        self._reserve.ensure()
+
+    def _freeze(self) -> int:
+        """Takes the runs out of the writer's hands; returns the last segment that has rows of theirs."""
+        with self._writer.commit_lock, self._state.lock:
+            upto = self._wal.rotate()
+            for tenant in self._state.tenants.values():
+                if tenant.view.runs:
+                    tenant.set_view(View(tenant.view.blocks, tenant.view.memory, ()))
+        return upto
+
+    def _small(self, frozen: list[Tenant]) -> list[Tenant]:
+        """Tenants that may wait: small, young, and together at most half of what memory may hold.
+
+        Young is half the age that starts a flush: else each of a thousand small tenants would start one of its own.
+        """
+        now, limit = time.monotonic(), self._options.small_tenant_max_age / 2
+        small = [
+            t for t in frozen if t.nbytes < self._options.small_tenant and t.since is not None and now - t.since < limit
+        ]
+        small.sort(key=lambda tenant: tenant.nbytes)
+        kept, total = [], 0
+        for tenant in small:
+            total += tenant.nbytes
+            if total > self._options.size // 2:
+                break
+            kept.append(tenant)
+        return kept
+
+    def _write_tenant(self, tenant: Tenant) -> None:
+        """Writes one tenant's frozen runs as one block a day and puts those in their place."""
+        frozen = tenant.view.frozen
+        origins = [OriginRange(self._origin, frozen[0].first_seq, max(run.last_seq for run in frozen))]
+        try:
+            written = self._write_days(tenant, frozen, origins)
+        except OSError as error:
+            if error.errno not in DISK_FULL or not self._reserve.held:
+                raise
+            log.warning("the disk is full: the flush goes on with the reserve, and pushes are refused meanwhile")
+            self._reserve.release()
+            written = self._write_days(tenant, frozen, origins)
+        rows = [block_row(*item) for item in written]
+        try:
+            self._catalog.add(written)
+        except StorageError as error:
+            log.warning("%s; the blocks are complete without it, the next start lists them again", error)
+        with self._state.lock:
+            blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
+            view = tenant.view
+            tenant.set_view(View(view.blocks + blocks, view.frozen[len(frozen) :], view.runs))
+            tenant.since = time.monotonic() if tenant.view.memory else None
+        self._counters.flushed_blocks += len(blocks)
+        self._counters.flushed_rows += sum(block.rows for block in blocks)
+        self._counters.flushed_bytes += sum(block.size for block in blocks)
+
+    def _write_days(
+        self, tenant: Tenant, frozen: tuple[Run, ...], origins: list[OriginRange]
+    ) -> list[tuple[str, int, Footer]]:
+        parts = [run.batch for run in frozen]
+        generation, self._generation = self._generation, self._generation + 1
+        written: list[tuple[str, int, Footer]] = []
+        temporary: Path | None = None
+        try:
+            for rows in split_days(parts, tenant.table):
+                relative = f"blocks/{tenant.name}/{np.datetime64(rows.day, 'D')}/{new_ulid()}.parquet"
+                final = self._data_dir / relative
+                self._make_folder(final.parent)
+                temporary = final.with_suffix(".tmp")
+                footer = write_block(
+                    temporary,
+                    parts,
+                    rows,
+                    tenant.table,
+                    tenant=tenant.name,
+                    generation=generation,
+                    origins=origins,
+                    options=self._blocks,
+                )
+                publish(temporary, final)
+                written.append((relative, final.stat().st_size, footer))
+        except BaseException:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            for path, _, _ in written:
+                (self._data_dir / path).unlink(missing_ok=True)
+            raise
+        return written
+
+    def _make_folder(self, folder: Path) -> None:
+        """Makes a block folder durably, parents first."""
+        missing = [path for path in (folder.parent.parent, folder.parent, folder) if not path.exists()]
+        for path in missing:
+            path.mkdir(exist_ok=True)
+            sync_directory(path.parent)
+
+    def _carry(self, tenants: list[Tenant]) -> None:
+        """Writes the rows of tenants that wait to a fresh segment, so that the old ones may go."""
+        batch: list[Tenant] = []
+        size = 0
+        for tenant in tenants:
+            batch.append(tenant)
+            size += tenant.nbytes
+            if size >= CARRY_BYTES:
+                self._carry_some(batch)
+                batch, size = [], 0
+        if batch:
+            self._carry_some(batch)
+
+    def _carry_some(self, tenants: list[Tenant]) -> None:
+        sections = []
+        for tenant in tenants:
+            frozen = tenant.view.frozen
+            rows = concat_batches([run.batch for run in frozen])
+            covers = ((frozen[0].first_seq, max(run.last_seq for run in frozen)),)
+            sections.append(Section(tenant.name, (), (Request(len(rows)),), rows, covers))
+            self._counters.carried_rows += len(rows)
+        with self._writer.commit_lock:
+            self._wal.carry(sections)
+        with self._state.lock:
+            for tenant in tenants:
+                view = tenant.view
+                tenant.set_view(View(view.blocks, (), (join_runs(view.frozen), *view.runs)))
+
+
+def block_of(data_dir: Path, table: StreamTable, row: BlockRow) -> Block:
+    """The block of a catalog row whose streams are all in the table."""
+    return Block(
+        path=data_dir / row.path,
+        day=row.day,
+        generation=row.generation,
+        min_ts=int(row.stream_min.min()),
+        max_ts=int(row.stream_max.max()),
+        rows=row.rows,
+        size=row.size,
+        origins=row.origins,
+        streams=table.numbers(row.stream_ids),
+        stream_min=row.stream_min,
+        stream_max=row.stream_max,
+    )

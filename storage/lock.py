@@ -1,0 +1,52 @@
+"""The lock on a data directory, and what identifies it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from storage.errors import DirectoryLocked
+from storage.segment import sync_directory
+
+
+class DirectoryLock:
+    """Held by the one process that may write to a data directory; the kernel drops it when the process ends."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Takes the lock. Raises DirectoryLocked naming the holder."""
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._fd, 200, 0).decode("utf-8", "replace").strip() or "an unknown process"
+            os.close(self._fd)
+            raise DirectoryLocked(
+                f"the data directory {data_dir} is in use by {holder}; stop that one or choose another --data-dir"
+            ) from error
+        os.ftruncate(self._fd, 0)
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        os.pwrite(self._fd, f"weir process {os.getpid()} (since {since})\n".encode(), 0)
+
+    def release(self) -> None:
+        """Lets another process in."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def read_origin(data_dir: Path) -> bytes:
+    """The 16 random bytes that were given to this data directory when it was made."""
+    path = data_dir / "origin"
+    if path.exists():
+        return bytes.fromhex(path.read_text().strip())
+    origin = os.urandom(16)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as file:
+        file.write(origin.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_directory(data_dir)
+    return origin

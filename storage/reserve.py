@@ -1,0 +1,55 @@
+"""Disk space kept back, so that a flush can empty the log when the disk is full."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+log = logging.getLogger("weir.storage")
+
+RETRY = 1.0
+"""Seconds between two tries to get the space back."""
+
+
+class Reserve:
+    """A file of fixed size. While it cannot be had, pushes are refused: what room there is belongs to the flush."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._tried = float("-inf")
+        self.held = False
+
+    def ensure(self) -> bool:
+        """Takes the space if it is not held, at most once per RETRY; returns whether it is held."""
+        if self.held:
+            return True
+        if time.monotonic() - self._tried < RETRY:
+            return False
+        self._tried = time.monotonic()
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                if os.fstat(fd).st_size > self._size:
+                    os.ftruncate(fd, self._size)
+                if self._size:
+                    os.posix_fallocate(fd, 0, self._size)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            log.warning("the reserve of %d bytes cannot be kept back: %s", self._size, error.strerror)
+            self.release()
+            return False
+        self.held = True
+        return True
+
+    def release(self) -> None:
+        """Gives the space to whoever writes next."""
+        self.held = False
+        self._tried = time.monotonic()
+        try:
+            os.truncate(self._path, 0)
+        except OSError as error:
+            log.warning("the reserve cannot be given free: %s", error.strerror)

@@ -1,0 +1,207 @@
+"""WAL segment files as bytes: headers, record frames, a scan that survives damage. FORMAT.md specifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import google_crc32c
+import lz4.block
+
+from storage.errors import CorruptSegment
+
+MAGIC = b"WEIRWAL\x01"
+"""The last byte is the format's version."""
+RECORD_MAGIC = b"WREC"
+_SEGMENT = struct.Struct("<8s16sQQI20x")
+"""magic, origin, segment number, first record number, CRC32C of what precedes it."""
+_HEADER_CRC_END = 40
+_FRAME = struct.Struct("<4sIQQQBB6x")
+"""magic, CRC32C, bytes stored, bytes unpacked, record number, kind, codec. The CRC starts from the segment's salt and
+covers the frame after the CRC field and the stored bytes. The salt comes from the origin, which no sender knows: a line
+that holds the bytes of a record is never taken for one. It is not in the file: a damaged header costs no record."""
+_CRC_END = 8
+
+COMPRESS_FROM = 4096
+"""Bytes of a body from which lz4 is worth its call."""
+
+
+class Kind(IntEnum):
+    """What a record is."""
+
+    ENTRIES = 1
+    GAP = 2
+    CARRIED = 3
+
+
+class Codec(IntEnum):
+    """How a body is stored."""
+
+    RAW = 0
+    LZ4 = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """The first bytes of a segment.
+
+    Attributes:
+        origin: 16 bytes, the data directory that numbered the records.
+        number: place of the segment in the log.
+        first_seq: no record of this or a later segment has a smaller number.
+    """
+
+    origin: bytes
+    number: int
+    first_seq: int
+
+    @property
+    def salt(self) -> bytes:
+        """32 bytes, the seed of this segment's checksums."""
+        return salt_of(self.origin, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole record.
+
+    Attributes:
+        offset: where its frame begins.
+        end: where the next one begins.
+        seq: its number from its origin; 0 for kinds that have none.
+    """
+
+    offset: int
+    end: int
+    kind: Kind
+    seq: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes start..end that are no record. `torn`: nothing that can be read follows."""
+
+    start: int
+    end: int
+    torn: bool
+
+
+def segment_name(number: int) -> str:
+    """File name of a segment; names sort as numbers."""
+    return f"{number:012d}.wal"
+
+
+def salt_of(origin: bytes, number: int) -> bytes:
+    """The seed of a segment's checksums."""
+    return hashlib.sha256(origin + number.to_bytes(8, "little")).digest()
+
+
+def pack_header(header: SegmentHeader) -> bytes:
+    """The header's bytes."""
+    fields = (MAGIC, header.origin, header.number, header.first_seq)
+    crc = google_crc32c.value(_SEGMENT.pack(*fields, 0)[:_HEADER_CRC_END])
+    return _SEGMENT.pack(*fields, crc)
+
+
+def unpack_header(raw: bytes, name: str) -> SegmentHeader | None:
+    """The header in `raw`, None if it is damaged. Raises CorruptSegment for one of another version."""
+    if len(raw) < _SEGMENT.size:
+        return None
+    magic, origin, number, first_seq, crc = _SEGMENT.unpack_from(raw)
+    if google_crc32c.value(raw[:_HEADER_CRC_END]) != crc:
+        return None
+    if magic != MAGIC:
+        raise CorruptSegment(f"WAL segment {name}: version {magic[7]} is not known to this version of Weir")
+    return SegmentHeader(origin, number, first_seq)
+
+
+def pack_record(header: SegmentHeader, kind: Kind, seq: int, body: bytes) -> bytes:
+    """One record's bytes for the given segment."""
+    codec, stored = Codec.RAW, body
+    if len(body) >= COMPRESS_FROM:
+        packed = lz4.block.compress(body, store_size=False)
+        if len(packed) < len(body):
+            codec, stored = Codec.LZ4, packed
+    frame = _FRAME.pack(RECORD_MAGIC, 0, len(stored), len(body), seq, kind, codec)
+    crc = _crc(header.salt, frame, stored)
+    return b"".join((RECORD_MAGIC, crc.to_bytes(4, "little"), frame[_CRC_END:], stored))
+
+
+def _crc(salt: bytes, frame: bytes, stored: bytes | memoryview) -> int:
+    crc = google_crc32c.extend(google_crc32c.value(salt), frame[_CRC_END:])
+    return int(google_crc32c.extend(crc, bytes(stored)))
+
+
+def scan_segment(path: Path, origin: bytes) -> tuple[SegmentHeader | None, Iterator[Record | Damage]]:
+    """The header (None if damaged) and then, in order, every whole record and every stretch of bytes that is none.
+
+    Args:
+        path: the segment.
+        origin: of the data directory, for a segment whose header cannot tell it.
+
+    Raises:
+        CorruptSegment: the segment is of another version.
+    """
+    raw = path.read_bytes()
+    header = unpack_header(raw, path.name)
+    salt = header.salt if header is not None else salt_of(origin, int(path.stem))
+    return header, _scan(raw, salt, _SEGMENT.size if header is not None else 0)
+
+
+def _scan(raw: bytes, salt: bytes, at: int) -> Iterator[Record | Damage]:
+    while at < len(raw):
+        found = _record_at(raw, at, salt)
+        if found is None:
+            resume = _next_record(raw, at + 1, salt)
+            yield Damage(at, resume if resume is not None else len(raw), torn=resume is None)
+            if resume is None:
+                return
+            at = resume
+            continue
+        record, at = found
+        yield record
+
+
+def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
+    if at + _FRAME.size > len(raw):
+        return None
+    magic, crc, stored, size, seq, kind, codec = _FRAME.unpack_from(raw, at)
+    end = at + _FRAME.size + stored
+    if magic != RECORD_MAGIC or end > len(raw):
+        return None
+    frame, body = raw[at : at + _FRAME.size], raw[at + _FRAME.size : end]
+    if _crc(salt, frame, body) != crc:
+        return None
+    if codec == Codec.LZ4:
+        body = lz4.block.decompress(body, uncompressed_size=size)
+    return Record(at, end, Kind(kind), seq, body), end
+
+
+def _next_record(raw: bytes, at: int, salt: bytes) -> int | None:
+    while (at := raw.find(RECORD_MAGIC, at)) >= 0:
+        if _record_at(raw, at, salt) is not None:
+            return at
+        at += 1
+    return None
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of `data`; the kernel may take less at a time. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Makes names just created, renamed or removed in a directory durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

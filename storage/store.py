@@ -1,0 +1,288 @@
+"""Store: the facade. Opens a data directory, takes batches in, gives entries and labels out.
+
+Layout of a data directory: lock, origin, reserve, wal/, blocks/<tenant>/<day>/, index.db, control.db, quarantine/.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from storage.batch import I32, Batch, Labels, Mask
+from storage.batchids import BatchId, BatchIds
+from storage.blockwrite import BlockOptions
+from storage.catalog import Catalog
+from storage.control import Control
+from storage.errors import StorageError
+from storage.figures import Counters, Figures, ReplayFigures, TenantFigures
+from storage.flush import Flusher, FlushOptions, block_of
+from storage.lock import DirectoryLock, read_origin
+from storage.replay import ReplayProgress, replay
+from storage.reserve import Reserve
+from storage.scan import BlockUnit, MemoryUnit, units_of
+from storage.state import State, Tenant, View
+from storage.streams import LabelMatcher
+from storage.wal import SyncMode, Wal
+from storage.writer import Done, Item, Receipt, Writer
+
+__all__ = ["Receipt", "Store", "StoreOptions", "open_store"]
+
+log = logging.getLogger("weir.storage")
+
+MAX_LINE = (1 << 32) - 1
+"""Bytes of a line that a WAL record can say; no limit of a door is near it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How a store works; every value has a setting of its own.
+
+    Attributes:
+        sync: when a record is made durable.
+        sync_interval: seconds, for SyncMode.INTERVAL.
+        segment_size: bytes of a WAL segment.
+        reserve: bytes of disk kept back for a flush when the disk is full.
+        flush: when memory becomes blocks.
+        blocks: how blocks are written.
+    """
+
+    sync: SyncMode = SyncMode.COMMIT
+    sync_interval: float = 1.0
+    segment_size: int = 64 << 20
+    reserve: int = 64 << 20
+    flush: FlushOptions = field(default_factory=FlushOptions)
+    blocks: BlockOptions = field(default_factory=BlockOptions)
+
+
+def _call(run: Callable[[], None]) -> None:
+    run()
+
+
+class Store:
+    """An open data directory; see open_store. Safe for use by any number of threads."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        options: StoreOptions,
+        deliver: Callable[[Callable[[], None]], None],
+        progress: Callable[[ReplayProgress], None] | None,
+    ) -> None:
+        self._lock = DirectoryLock(data_dir)
+        self._counters = Counters()
+        self._replay = ReplayFigures()
+        self._state = State()
+        try:
+            for folder in ("wal", "blocks"):
+                (data_dir / folder).mkdir(exist_ok=True)
+            origin = read_origin(data_dir)
+            self._control = Control(data_dir)
+            self._catalog = Catalog(data_dir)
+            next_generation = self._load_catalog(data_dir)
+            ids = BatchIds(self._control)
+            self._wal_dir = data_dir / "wal"
+            found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress)
+            self._reserve = Reserve(data_dir / "reserve", options.reserve)
+            self._reserve.ensure()
+            self._wal = Wal(
+                self._wal_dir,
+                origin,
+                next_segment=found.next_segment,
+                next_seq=found.next_seq,
+                counters=self._counters,
+                sync=options.sync,
+                interval=options.sync_interval,
+                segment_size=options.segment_size,
+            )
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = Writer(
+            self._state,
+            self._wal,
+            ids,
+            self._reserve,
+            self._counters,
+            memory_limit=options.flush.size,
+            deliver=deliver,
+            committed=self._after_commit,
+        )
+        self._flusher = Flusher(
+            data_dir,
+            self._state,
+            self._writer,
+            self._wal,
+            self._catalog,
+            ids,
+            self._reserve,
+            self._counters,
+            origin=origin,
+            next_generation=next_generation,
+            options=options.flush,
+            blocks=options.blocks,
+        )
+        self._flusher.poke()
+
+    def _load_catalog(self, data_dir: Path) -> int:
+        """Puts all streams and blocks into the state; returns the next generation."""
+        for name, number, labels in self._catalog.streams():
+            self._state.tenant(name).table.restore(labels, number)
+        generation = 0
+        for row in self._catalog.blocks():
+            tenant = self._state.tenant(row.tenant)
+            block = block_of(data_dir, tenant.table, row)
+            tenant.set_view(View((*tenant.view.blocks, block)))
+            tenant.table.touch(block.streams, block.stream_min)
+            tenant.table.touch(block.streams, block.stream_max)
+            generation = max(generation, row.generation)
+        return generation + 1
+
+    def _after_commit(self) -> None:
+        self._flusher.poke()
+
+    # -- in
+
+    def append(self, tenant: str, batch: Batch, done: Done, *, batch_id: BatchId | None = None) -> None:
+        """Stores a batch; returns at once.
+
+        Args:
+            tenant: whose.
+            batch: entries on a stream table of its own; label sets without duplicate names.
+            done: called, through the store's `deliver`, with a Receipt when the entries are on disk or with a
+                StorageError when they are refused; nothing of the batch is kept then.
+            batch_id: how the sender names it; under one id a batch is stored once.
+        """
+        if len(batch) and int(batch.lines.lengths.max()) > MAX_LINE:
+            done(StorageError("a line of 4 GiB or more cannot be stored"))
+            return
+        try:
+            self._writer.put(Item(tenant, batch, batch_id, done))
+        except StorageError as refusal:
+            done(refusal)
+
+    # -- out
+
+    def scan(
+        self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int, direction: str
+    ) -> Iterator[MemoryUnit | BlockUnit]:
+        """Units that may hold matching entries with start <= ts < end (ns): a logql.source.Source.
+
+        They come ascending in min_ts for "forward", descending in max_ts for "backward".
+        """
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return
+        accepted: Mask = np.zeros(len(found.table), np.bool_)
+        streams = found.table.select(matchers)
+        accepted[streams[streams < len(accepted)]] = True
+        units = units_of(found, accepted, start, end)
+        if direction == "forward":
+            units.sort(key=lambda unit: unit.min_ts)
+        else:
+            units.sort(key=lambda unit: -unit.max_ts)
+        yield from units
+
+    def label_names(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
+        """Names of labels of matching streams that wrote within start <= ts < end (ns), sorted."""
+        found = self._state.tenants.get(tenant)
+        return [] if found is None else found.table.label_names(self._streams(found, matchers, start, end))
+
+    def label_values(self, tenant: str, name: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
+        """Values of the label `name` on matching streams that wrote within start <= ts < end (ns), sorted."""
+        found = self._state.tenants.get(tenant)
+        return [] if found is None else found.table.label_values(name, self._streams(found, matchers, start, end))
+
+    def series(self, tenant: str, groups: Sequence[Sequence[LabelMatcher]], start: int, end: int) -> list[Labels]:
+        """Label sets of the streams that one of the groups matches (without groups: all) and that wrote in time."""
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return []
+        streams = np.unique(np.concatenate([self._streams(found, group, start, end) for group in groups or [()]]))
+        return [found.table[number] for number in streams.tolist()]
+
+    @staticmethod
+    def _streams(tenant: Tenant, matchers: Sequence[LabelMatcher], start: int, end: int) -> I32:
+        active = tenant.table.active(start, end)
+        return active[np.isin(active, tenant.table.select(matchers), assume_unique=True)] if matchers else active
+
+    # -- life
+
+    def flush(self) -> None:
+        """Moves everything in memory to blocks; returns when they are durable.
+
+        Raises StorageError, OSError.
+        """
+        self._flusher.flush(everything=True)
+
+    def close(self) -> None:
+        """Commits what is queued, syncs and closes. What is in memory stays in the log. Raises OSError."""
+        self._writer.stop()
+        self._flusher.stop()
+        try:
+            self._wal.close()
+        finally:
+            self._catalog.close()
+            self._control.close()
+            self._lock.release()
+
+    def figures(self) -> Figures:
+        """What storage counts."""
+        tenants = {}
+        chunks = memory = 0
+        blocks = disk = 0
+        for name, tenant in list(self._state.tenants.items()):
+            view = tenant.view
+            oldest, newest = tenant.bounds()
+            chunks += len(view.memory)
+            memory += tenant.nbytes
+            blocks += len(view.blocks)
+            disk += sum(block.size for block in view.blocks)
+            tenants[name] = TenantFigures(
+                memory_streams=int(np.count_nonzero(newest >= oldest)),
+                streams_created=len(tenant.table),
+                memory_rows=sum(len(run) for run in view.memory),
+                memory_bytes=tenant.nbytes,
+                duplicate_bytes=tenant.duplicate_bytes,
+                block_rows=sum(block.rows for block in view.blocks),
+            )
+        segments = [path.stat().st_size for path in self._wal_dir.glob("*.wal")]
+        return Figures(
+            counters=self._counters,
+            replay=replace(self._replay),
+            tenants=tenants,
+            memory_chunks=chunks,
+            memory_bytes=memory,
+            wal_segments=len(segments),
+            wal_disk_bytes=sum(segments),
+            blocks=blocks,
+            block_disk_bytes=disk,
+            reserve_held=self._reserve.held,
+            queued_batches=self._writer.queued,
+        )
+
+
+def open_store(
+    data_dir: Path,
+    options: StoreOptions | None = None,
+    deliver: Callable[[Callable[[], None]], None] = _call,
+    progress: Callable[[ReplayProgress], None] | None = None,
+) -> Store:
+    """Opens a data directory, making it if it is new; replays its log.
+
+    Args:
+        data_dir: the folder; locked until close.
+        options: how it works.
+        deliver: runs the `done` calls of one commit group, given as one function (an event loop is woken once).
+        progress: told about the replay.
+
+    Raises:
+        DirectoryLocked: another process has it.
+        CorruptCatalog: control.db cannot be read.
+        CorruptSegment: a WAL segment is of another version.
+        OSError: the folder cannot be read or written.
+    """
+    return Store(data_dir, options or StoreOptions(), deliver, progress)

@@ -1,0 +1,281 @@
+"""A tenant's stream table and labels index: label sets <-> stream numbers, matchers -> streams, streams per day.
+
+Stream numbers live as long as the process; on disk a stream is its id and its label set. One thread adds streams
+(the writer); any thread reads, without a lock: arrays that readers hold are replaced, never resized.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, overload
+
+import numpy as np
+import re2
+from numpy.typing import NDArray
+
+from storage.batch import I32, I64, Labels, Mask
+from storage.labels import labels_id, salted_id
+
+DAY = 86_400_000_000_000
+"""ns of a day; days are numbered from the epoch."""
+_MS = 1_000_000
+_CACHE = 16_384
+"""Label sets whose number is kept by value. The sets of one process' streams come again and again; a miss costs a
+hash of the canonical text, some µs."""
+
+
+class LabelMatcher(Protocol):
+    """A matcher as logql.source.Matcher states it."""
+
+    @property
+    def name(self) -> str:
+        """The label's name."""
+
+    @property
+    def op(self) -> str:
+        """One of = != =~ !~."""
+
+    @property
+    def value(self) -> str:
+        """A literal or a regex."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DayBounds:
+    """When the streams of one day wrote.
+
+    Attributes:
+        streams: int32[k], stream numbers, ascending.
+        first: int32[k], ms since the day began, rounded down.
+        last: int32[k], ms since the day began, rounded up.
+    """
+
+    streams: I32
+    first: I32
+    last: I32
+
+
+def _copied(values: array[int], dtype: Any) -> NDArray[Any]:
+    """A copy. numpy would read the array without the GIL, and while it is read it cannot grow: the writer would fail."""
+    return np.frombuffer(values.tobytes(), dtype)
+
+
+class StreamTable(Sequence[Labels]):
+    """Streams of one tenant, numbered from 0 in order of appearance."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cache: dict[Labels, int] = {}
+        self._numbers: dict[int, int] = {}
+        self._ids = np.zeros(64, np.uint64)
+        self._count = 0
+        # The label set of stream s is the pairs _codes[_starts[s]:_starts[s + 1]].
+        self._codes = array("i")
+        self._starts = array("q", [0])
+        self._pairs: list[tuple[str, str]] = []
+        self._postings: list[int | array[int]] = []
+        self._names: dict[str, dict[str, int]] = {}
+        self._days: dict[int, DayBounds] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> Labels: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Labels]: ...
+    def __getitem__(self, number: int | slice) -> Labels | Sequence[Labels]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(self._count))]
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        return tuple(self._pairs[code] for code in self._codes[self._starts[number] : self._starts[number + 1]])
+
+    @property
+    def ids(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        """uint64[n], stream number -> stable id."""
+        return self._ids[: self._count]
+
+    def intern(self, labels: Labels) -> int:
+        """The number of a label set; a new one if it was never seen."""
+        number = self._cache.get(labels)
+        if number is not None:
+            return number
+        with self._lock:
+            number = self._find_or_add(labels)
+            if len(self._cache) >= _CACHE:
+                self._cache.clear()
+            self._cache[labels] = number
+        return number
+
+    def restore(self, labels: Labels, stream_id: int) -> int:
+        """The number of a stream read from disk, where its id (perhaps a salted one) is on record."""
+        with self._lock:
+            number = self._numbers.get(stream_id)
+            if number is not None and self[number] == labels:
+                return number
+            return self._find_or_add(labels)
+
+    def numbers(self, ids: np.ndarray) -> I32:
+        """int32[k], the numbers of streams given by id (uint64[k]). Raises KeyError for an id that is not here."""
+        return np.fromiter((self._numbers[number] for number in ids.tolist()), np.int32, len(ids))
+
+    def _find_or_add(self, labels: Labels) -> int:
+        stream_id, salt = labels_id(labels), 0
+        while (number := self._numbers.get(stream_id)) is not None:
+            if self[number] == labels:
+                return number
+            salt += 1
+            stream_id = salted_id(labels, salt)
+        return self._add(labels, stream_id)
+
+    def _add(self, labels: Labels, stream_id: int) -> int:
+        number = self._count
+        for name, value in labels:
+            values = self._names.setdefault(name, {})
+            code = values.get(value)
+            if code is None:
+                code = len(self._pairs)
+                self._pairs.append((name, value))
+                self._postings.append(number)
+                values[value] = code
+            else:
+                posting = self._postings[code]
+                if isinstance(posting, int):
+                    self._postings[code] = array("i", (posting, number))
+                else:
+                    posting.append(number)
+            self._codes.append(code)
+        self._starts.append(len(self._codes))
+        if number == len(self._ids):
+            self._ids = np.concatenate([self._ids, np.zeros(len(self._ids), np.uint64)])
+        self._ids[number] = stream_id
+        self._numbers[stream_id] = number
+        self._count = number + 1
+        return number
+
+    # -- selection
+
+    def select(self, matchers: Iterable[LabelMatcher]) -> I32:
+        """Numbers of the streams that all matchers accept, ascending.
+
+        A stream without the label counts as having "". Regexes are RE2, anchored at both ends, and run once per
+        distinct value of their label. Raises re2.error for a regex that does not compile.
+        """
+        count = self._count
+        accepted: Mask = np.ones(count, np.bool_)
+        for matcher in matchers:
+            accepted &= self._matches(matcher, count)
+        return np.flatnonzero(accepted).astype(np.int32)
+
+    def _matches(self, matcher: LabelMatcher, count: int) -> Mask:
+        values = self._names.get(matcher.name, {})
+        if matcher.op in ("=", "!="):
+            codes = [values[matcher.value]] if matcher.value in values else []
+            matches_empty = matcher.value == ""
+        else:
+            regex = re2.compile(f"^(?s:{matcher.value})$")
+            codes = [code for value, code in list(values.items()) if regex.match(value)]
+            matches_empty = regex.match("") is not None
+        mask = self._having(codes, count)
+        if matches_empty:
+            mask |= ~self._having(list(values.values()), count)
+        return mask if matcher.op in ("=", "=~") else ~mask
+
+    def _having(self, codes: Iterable[int], count: int) -> Mask:
+        mask: Mask = np.zeros(count, np.bool_)
+        for code in codes:
+            posting = self._postings[code]
+            if isinstance(posting, int):
+                if posting < count:
+                    mask[posting] = True
+            else:
+                numbers = _copied(posting, np.int32)
+                mask[numbers[numbers < count]] = True
+        return mask
+
+    def label_names(self, streams: I32) -> list[str]:
+        """Names of the labels of the given streams, sorted."""
+        return sorted({self._pairs[code][0] for code in self._codes_of(streams)})
+
+    def label_values(self, name: str, streams: I32) -> list[str]:
+        """Values of the label `name` on the given streams, sorted."""
+        pairs = [self._pairs[code] for code in self._codes_of(streams)]
+        return sorted({value for key, value in pairs if key == name})
+
+    def _codes_of(self, streams: I32) -> list[int]:
+        starts = _copied(self._starts, np.int64)
+        codes = _copied(self._codes, np.int32)
+        if not len(streams):
+            return []
+        wanted = np.concatenate([codes[starts[s] : starts[s + 1]] for s in streams.tolist()])
+        return [int(code) for code in np.unique(wanted)]
+
+    # -- time
+
+    def touch(self, streams: I32, ts: I64) -> None:
+        """Notes that the streams wrote at `ts` (ns); both of length n, in any order."""
+        if not len(ts):
+            return
+        days = ts // DAY
+        first_day, last_day = int(days.min()), int(days.max())
+        if first_day == last_day:
+            self._touch_day(first_day, streams, ts)
+            return
+        for day in np.unique(days).tolist():
+            at = days == day
+            self._touch_day(day, streams[at], ts[at])
+
+    def _touch_day(self, day: int, streams: I32, ts: I64) -> None:
+        offset = ts - day * DAY
+        numbers, inverse = np.unique(streams, return_inverse=True)
+        first = np.full(len(numbers), np.iinfo(np.int32).max, np.int32)
+        last = np.full(len(numbers), -1, np.int32)
+        np.minimum.at(first, inverse, (offset // _MS).astype(np.int32))
+        np.maximum.at(last, inverse, (-(-offset // _MS)).astype(np.int32))
+        self.merge_day(day, DayBounds(numbers.astype(np.int32), first, last))
+
+    def merge_day(self, day: int, bounds: DayBounds) -> None:
+        """Widens a day's bounds by those of some of its streams."""
+        with self._lock:
+            old = self._days.get(day)
+            if old is None:
+                self._days[day] = bounds
+                return
+            at = np.searchsorted(old.streams, bounds.streams)
+            known = at < len(old.streams)
+            known[known] = old.streams[at[known]] == bounds.streams[known]
+            if known.all():
+                inside = (bounds.first >= old.first[at]) & (bounds.last <= old.last[at])
+                if inside.all():
+                    return
+                first, last = old.first.copy(), old.last.copy()
+                first[at] = np.minimum(first[at], bounds.first)
+                last[at] = np.maximum(last[at], bounds.last)
+                self._days[day] = DayBounds(old.streams, first, last)
+                return
+            streams = np.union1d(old.streams, bounds.streams).astype(np.int32)
+            first = np.full(len(streams), np.iinfo(np.int32).max, np.int32)
+            last = np.full(len(streams), -1, np.int32)
+            for part in (old, bounds):
+                where = np.searchsorted(streams, part.streams)
+                first[where] = np.minimum(first[where], part.first)
+                last[where] = np.maximum(last[where], part.last)
+            self._days[day] = DayBounds(streams, first, last)
+
+    def active(self, start: int, end: int) -> I32:
+        """Numbers of the streams that wrote within start <= ts < end (ns, to the millisecond), ascending."""
+        found = []
+        for day, bounds in list(self._days.items()):
+            begin = day * DAY
+            if begin >= end or begin + DAY <= start:
+                continue
+            low = (start - begin) // _MS
+            high = -(-(end - begin) // _MS)
+            found.append(bounds.streams[(bounds.last >= low) & (bounds.first < high)])
+        if not found:
+            return np.zeros(0, np.int32)
+        return found[0] if len(found) == 1 else np.unique(np.concatenate(found)).astype(np.int32)
