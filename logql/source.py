@@ -64,10 +64,6 @@ class Unit(Protocol):
     def compressed_bytes(self) -> int:
         """Bytes that reading takes from disk; 0 in memory."""
 
-    @property
-    def arrival(self) -> int:
-        """Place in order of arrival, for entries of one stream with equal times: those of a smaller place came first."""
-
     def read(self) -> Batch:
         """The matching entries with start <= ts < end, duplicates dropped, sorted by (ts, stream id, arrival)."""
 

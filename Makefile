@@ -1,0 +1,67 @@
+# The one command surface; CI calls the same targets. Needs Python >= 3.11 and make, nothing else (test-node: Node.js too).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ./data
+HTTP ?= 127.0.0.1:3100
+
+.PHONY: help setup dev run test test-node check format bench soak lock docs clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.setup  ## .venv with Weir in it, kernels compiled
+$(BIN)/.setup: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Weir needs Python 3.11 to 3.14, this is " + sys.version.split()[0] + "; say PYTHON=python3.12 or so") if not (3, 11) <= sys.version_info[:2] < (3, 15) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/weir warmup
+	@touch $@
+
+dev: $(BIN)/.dev
+$(BIN)/.dev: $(BIN)/.setup requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	@touch $@
+
+run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host:port, DATA=folder)
+	$(BIN)/weir serve --http $(HTTP) --data-dir $(DATA)
+
+test: dev  ## all tests but the long ones and those that need Node.js
+	$(BIN)/python -m pytest -m "not soak and not node"
+
+tests/e2e/npm/node_modules: tests/e2e/npm/package-lock.json
+	npm ci --no-audit --no-fund --prefix tests/e2e/npm
+	@touch $@
+
+test-node: dev tests/e2e/npm/node_modules  ## log libraries from npm push to a real server
+	$(BIN)/python -m pytest -m "node"
+
+check: dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: dev  ## ruff's fixes and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev  ## the figures of docs/performance.md
+	$(BIN)/python -m bench
+
+soak: dev  ## the long tests: a thousand kills, slow connections
+	WEIR_SOAK_ROUNDS=1000 $(BIN)/python -m pytest -m "soak"
+
+docs: dev  ## writes the generated parts of docs/
+	$(BIN)/python -m docs.generate
+
+lock:  ## newest versions that pyproject.toml allows, as exact versions
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet .
+	build/lock/bin/pip freeze --exclude weir > requirements.lock
+	build/lock/bin/pip install --quiet '.[dev,clients]'
+	build/lock/bin/pip freeze --exclude weir > requirements-dev.lock
+	rm -rf build/lock
+
+clean:  ## everything that can be made again, but not ./data
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/npm/node_modules

@@ -1,0 +1,17 @@
+"""What config raises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ConfigError(Exception):
+    """The settings given cannot be used; the text has one line a problem, all of them.
+
+    Attributes:
+        problems: each says where it was set (file, variable or flag), the key, what is wrong and what is allowed.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)

@@ -1,0 +1,148 @@
+"""From what people write to Settings: the layers, who wins, and error texts that say where to look.
+
+Later layers win: defaults (with a Loki file those of Loki's limits), profile, settings file, the .env beside it,
+environment, flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dotenv.parser import parse_stream
+from pydantic import SecretStr, ValidationError
+
+from config.errors import ConfigError
+from config.loki import is_loki_file, loki_limits, translate
+from config.schema import KeyPath, dotted, field_at, kind_of
+from config.settings import Settings
+from config.sources import Layer, Leaf, from_flags, from_tree, from_variables
+from config.yamlfile import read_yaml
+
+PROFILES: Mapping[str, Mapping[KeyPath, Any]] = {
+    # for a machine with 1 GB or less, or a place beside the application
+    "small": {("memtable", "size"): "16MB", ("wal", "reserve"): "16MB", ("query", "threads"): 2},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """What load found.
+
+    Attributes:
+        settings: the settings in force.
+        notes: what a Loki file says that is not used here, one sentence each, to be shown once at start.
+    """
+
+    settings: Settings
+    notes: tuple[str, ...] = ()
+
+
+def load(
+    config_file: Path | None = None,
+    overrides: Sequence[tuple[str, str]] = (),
+    environ: Mapping[str, str] | None = None,
+    profile: str | None = None,
+) -> LoadedSettings:
+    """The settings of a server.
+
+    Args:
+        config_file: a Weir or Loki settings file.
+        overrides: (path, value) of `--set path=value` and of the flags that stand for one, such as --http.
+        environ: the environment; none: empty.
+        profile: a name in PROFILES.
+
+    Raises:
+        ConfigError: with every problem there is, not only the first.
+    """
+    layers = [_profile(profile)]
+    notes: tuple[str, ...] = ()
+    if config_file is not None:
+        tree = read_yaml(config_file)
+        if is_loki_file(tree):
+            layers.insert(0, loki_limits())
+            translation = translate(tree, config_file)
+            notes = translation.notes
+            layers.append(translation.layer)
+        else:
+            layers.append(from_tree(tree, config_file))
+        layers.append(_dotenv(config_file.parent / ".env"))
+    variables = environ or {}
+    layers.append(from_variables(variables, kubernetes="KUBERNETES_SERVICE_HOST" in variables))
+    layers.append(from_flags(overrides))
+    return LoadedSettings(_settings(layers), notes)
+
+
+def _settings(layers: Iterable[Layer]) -> Settings:
+    problems: list[str] = []
+    leaves: dict[KeyPath, Leaf] = {}
+    for layer in layers:
+        problems += layer.problems
+        leaves.update((leaf.path, leaf) for leaf in layer.leaves)
+    tree: dict[str, Any] = {}
+    for leaf in leaves.values():
+        place = tree
+        for part in leaf.path[:-1]:
+            place = place.setdefault(part, {})
+        place[leaf.path[-1]] = leaf.value
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        wrong = {
+            _leaf_path(each["loc"], leaves): None for each in error.errors(include_url=False, include_context=False)
+        }
+        raise ConfigError([*problems, *(_refusal(leaves[path]) for path in wrong)]) from error
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) -> KeyPath:
+    """The setting an error of pydantic is about; its location goes on into lists."""
+    path = tuple(str(part) for part in location)
+    while path not in leaves:
+        path = path[:-1]
+    return path
+
+
+def _refusal(leaf: Leaf) -> str:
+    setting = field_at(leaf.path)
+    assert setting is not None  # a Leaf's path is a setting's
+    shown = "what is given" if setting.annotation is SecretStr else _quoted(leaf.value)
+    key = "" if dotted(leaf.path) in leaf.origin else f" ({dotted(leaf.path)})"
+    return f"{leaf.origin}{key}: {shown} is not {kind_of(setting).allowed}"
+
+
+def _quoted(value: Any) -> str:
+    """A value as it might stand in YAML."""
+    if value is None:
+        return "an empty value"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)
+
+
+def _profile(name: str | None) -> Layer:
+    if name is None:
+        return Layer()
+    if name not in PROFILES:
+        raise ConfigError([f"--profile: {name!r} is not a profile; there is {', '.join(PROFILES)}"])
+    return Layer([Leaf(path, value, f"--profile {name}") for path, value in PROFILES[name].items()])
+
+
+def _dotenv(file: Path) -> Layer:
+    """The variables of a .env file, where there is one. Lines that are no assignment are mistakes, not comments."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except FileNotFoundError:
+        return Layer()
+    except OSError as error:
+        return Layer(problems=[f"{file}: cannot be read: {error.strerror}"])
+    except UnicodeDecodeError as error:
+        return Layer(problems=[f"{file}: is not UTF-8 text (byte {error.start})"])
+    layer = from_variables({each.key: each.value or "" for each in bindings if each.key and not each.error}, file)
+    layer.problems += [f"{file}: line {each.original.line}: is not KEY=value" for each in bindings if each.error]
+    return layer

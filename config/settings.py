@@ -1,0 +1,200 @@
+"""The settings of a server: one frozen model of groups, each read by one part of Weir.
+
+Values are plain: int ns, int bytes, str, bool. Only load.py makes a Settings from what people write; nothing here reads
+a file or the environment. The text under each field is its entry in docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler
+from pydantic import field_serializer as serializer
+
+from config.limits import Limits
+from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
+
+
+def _cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`; an IPv6 host stands in brackets, no host means every interface.
+
+    Raises:
+        ValueError: no port, or not one.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("not host:port")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 host without brackets")
+    return host or "0.0.0.0", int(port)
+
+
+def _read_address(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004 - pydantic reports ValueError only
+    split_address(value.strip())
+    return value.strip()
+
+
+def _read_prefix(value: Any) -> str:
+    """As a route prefix: no slash at the end, so that prefix + path is a path; "/" is no prefix."""
+    if not isinstance(value, str) or (value and not value.startswith("/")):
+        raise ValueError("no path")
+    return value.rstrip("/")
+
+
+def _read_named(value: Any) -> Any:
+    """Refuses what a variable that was left empty would bring: a nameless tenant, the working directory."""
+    if value == "":
+        raise ValueError("empty")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_read_address), Kind("address", "host:port, such as 127.0.0.1:3100")]
+Prefix = Annotated[str, BeforeValidator(_read_prefix), Kind("path", "a path that begins with /, or empty")]
+Tenant = Annotated[str, BeforeValidator(_read_named), Kind("text", "a tenant's name")]
+Directory = Annotated[Path, BeforeValidator(_read_named), Kind("path", "a path")]
+Level = Annotated[int, Field(ge=1, le=22), Kind("number", "a whole number from 1 to 22")]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Server(_Group):
+    """The HTTP door."""
+
+    http: Address = "127.0.0.1:3100"
+    """Where to listen; port 0 takes a free one, a missing host means every interface."""
+    path_prefix: Prefix = ""
+    """Path put before every route, such as /logs."""
+    shutdown_timeout: Duration = 30 * SECOND
+    """Time that requests in flight get to end after SIGTERM."""
+    keep_alive: Duration = 120 * SECOND
+    """Time after which an idle connection is closed."""
+    max_connections: Positive = 1000
+    """Connections open at once; further ones get 503."""
+    ingest_in_flight: Size = 256 * MB
+    """Bytes of push bodies being worked on; above it pushes wait."""
+    push_wait: Duration = 10 * SECOND
+    """Longest such wait; after it the push gets 503."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `http`."""
+        return split_address(self.http)
+
+
+class Tenancy(_Group):
+    """Whose logs a request means."""
+
+    enabled: bool = False
+    """Require the header X-Scope-OrgID (Loki: auth_enabled)."""
+    default: Tenant = "fake"
+    """The tenant of every request while tenancy is off (Loki: no_auth_tenant)."""
+
+
+class Wal(_Group):
+    """The write-ahead log."""
+
+    sync: Annotated[
+        Literal["commit", "interval", "off"],
+        # a YAML 1.1 writer turns a bare off into false
+        BeforeValidator(lambda value: "off" if value is False else value),
+    ] = "commit"
+    """When pushes reach the disk: commit (before they are acknowledged), interval, or off (when the system likes)."""
+    interval: Duration = SECOND
+    """Time between syncs with sync: interval."""
+    segment_size: Size = 64 * MB
+    """Size at which a new segment is begun."""
+    reserve: Size = 64 * MB
+    """Disk space held back, so that flush and replay work on a full disk; 0: none."""
+
+
+class Memtable(_Group):
+    """What is in memory until it is flushed to blocks."""
+
+    size: Size = 64 * MB
+    """Bytes over all tenants at which the memtable is flushed."""
+    max_age: Duration = 30 * MINUTE
+    """Age at which the memtable is flushed."""
+    small_tenant: Size = MB
+    """A tenant with fewer bytes waits for a later flush, so that few lines do not make many files."""
+    small_tenant_max_age: Duration = 2 * HOUR
+    """Age at which small tenants are flushed as well."""
+
+
+class Block(_Group):
+    """Blocks: the Parquet files."""
+
+    row_group_rows: Positive = 32 * KB
+    """Rows in a row group, the unit that a query reads."""
+    row_group_size: Size = 8 * MB
+    """Bytes of lines in a row group, where that comes first."""
+    compression_level: Level = 1
+    """zstd level of blocks written by a flush."""
+
+
+class Query(_Group):
+    """Queries of all tenants."""
+
+    threads: Positive = Field(default_factory=_cores)
+    """Threads that read and filter."""
+    max_concurrent: Positive = 16
+    """Queries that run at once; further ones wait for their turn within their timeout."""
+    timeout: Duration = MINUTE
+    """Longest time a query may take, for tenants whose limits.query_timeout is 0."""
+
+
+class Log(_Group):
+    """The server's own log, on standard error."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["text", "json"] = "text"
+    """One line of text or one JSON object an event."""
+
+
+class Settings(_Group):
+    """All settings. `Settings()` has the defaults; values from users come through config.load."""
+
+    data_dir: Directory = Path("data")
+    """Directory of everything on disk; one server at a time."""
+    server: Server = Server()
+    tenancy: Tenancy = Tenancy()
+    wal: Wal = Wal()
+    memtable: Memtable = Memtable()
+    block: Block = Block()
+    query: Query = Field(default_factory=Query)
+    log: Log = Log()
+    limits: Limits = Limits()
+    overrides: Annotated[
+        dict[str, Limits], Kind("limits by tenant", "tenants with the limits they have of their own")
+    ] = {}
+    """Limits of single tenants: `overrides: {tenant: {max_line_size: 1MB}}`; what is not named is as in limits."""
+
+    _by_tenant: dict[str, Limits] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, _context: object) -> None:
+        """Work out each named tenant's limits once: limits_for is asked for every request."""
+        for tenant, own in self.overrides.items():
+            named = {name: getattr(own, name) for name in own.model_fields_set}
+            self._by_tenant[tenant] = self.limits.model_copy(update=named)
+
+    def limits_for(self, tenant: str) -> Limits:
+        """The limits that hold for a tenant: its overrides over the common ones."""
+        return self._by_tenant.get(tenant, self.limits)
+
+    @serializer("overrides", mode="wrap")
+    def _only_named(self, overrides: dict[str, Limits], _default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A tenant's overrides as they were given: the defaults of the rest would hide the common limits."""
+        return {tenant: own.model_dump(mode="json", exclude_unset=True) for tenant, own in overrides.items()}

@@ -1,0 +1,100 @@
+"""The pages for operators: ready, metrics, build info, settings, flush, services, log level."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import anyio.to_thread
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from config import dump_yaml
+from gateway import logs
+from gateway.auth import Scope, ScopedRoute, route
+from gateway.query.params import first
+from gateway.query.request import read_form
+from gateway.state import Gateway, Phase
+
+_MODULES = ("server", "store", "distributor", "querier")
+"""What /services lists: the parts of Weir that have a life of their own, under the names Loki's users know."""
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+async def ready(request: Request) -> Response:
+    """200 `ready` while the server serves; else 503 and why not, in the shape of Loki's texts."""
+    gateway = _gateway(request)
+    if gateway.phase is Phase.READY:
+        return PlainTextResponse("ready\n")
+    if gateway.phase is Phase.STOPPING:
+        return PlainTextResponse("Application is stopping\n", 503)
+    return PlainTextResponse(f"Ingester not ready: {gateway.progress}\n", 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format."""
+    return Response(_gateway(request).metrics.expose(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def buildinfo(request: Request) -> Response:
+    """What is running. Grafana reads `version`; there is no Go in it, and its field says so."""
+    version = _gateway(request).metrics.version
+    info = {"version": version, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""}
+    return Response(json.dumps(info, separators=(",", ":")) + "\n", media_type="application/json")
+
+
+async def settings(request: Request) -> Response:
+    """The settings as YAML, secrets masked; `mode=diff`: what is not default, `mode=defaults`: the defaults."""
+    asked = first(await read_form(request), "mode")
+    mode: Literal["full", "diff", "defaults"] = "full"
+    if asked == "diff" or asked == "defaults":
+        mode = asked
+    text = dump_yaml(_gateway(request).settings, mode=mode)
+    return PlainTextResponse(text)
+
+
+async def flush(request: Request) -> Response:
+    """204 once everything taken in before is in blocks and durable. Loki's answers before the work is done."""
+    await anyio.to_thread.run_sync(_gateway(request).store.flush)
+    return Response(status_code=204)
+
+
+async def services(request: Request) -> Response:
+    """One line a module: its name and state."""
+    gateway = _gateway(request)
+    state = {Phase.STARTING: "Starting", Phase.READY: "Running", Phase.STOPPING: "Stopping"}[gateway.phase]
+    return PlainTextResponse("".join(f"{module} => {state}\n" for module in _MODULES))
+
+
+async def log_level(request: Request) -> Response:
+    """GET tells the level, POST sets it until the next start."""
+    if request.method == "GET":
+        return _json({"message": f"Current log level is {logs.current_level()}"})
+    level = first(await read_form(request), "log_level")
+    try:
+        logs.set_level(level)
+    except logs.UnknownLevel as error:
+        return _json({"status": "failed", "message": str(error)}, 400)
+    return _json({"status": "success", "message": f"Log level set to {level}"})
+
+
+def _json(value: dict[str, str], status: int = 200) -> Response:
+    return Response(json.dumps(value, separators=(",", ":")), status, media_type="application/json")
+
+
+def admin_routes() -> list[ScopedRoute]:
+    """Routes of this module."""
+    return [
+        route("/ready", ready, ["GET"], Scope.OPEN),
+        route("/metrics", metrics, ["GET"], Scope.OPEN),
+        route("/loki/api/v1/status/buildinfo", buildinfo, ["GET"], Scope.OPEN),
+        route("/config", settings, ["GET"], Scope.ADMIN),
+        route("/flush", flush, ["GET", "POST"], Scope.ADMIN),
+        route("/services", services, ["GET"], Scope.ADMIN),
+        route("/log_level", log_level, ["GET", "POST"], Scope.ADMIN),
+    ]

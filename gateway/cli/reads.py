@@ -1,0 +1,147 @@
+"""Commands that ask a server: `weir query`, `weir labels`, `weir series`."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gateway.cli.exits import Exit, exit_codes, say
+from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
+from gateway.cli.output import Form, Printer
+from gateway.cli.progress import Progress
+from gateway.client import Api, Connection, Page, pages
+from gateway.client.answers import QueryAnswer
+from gateway.client.lines import format_labels
+from gateway.client.times import time_window
+
+
+class Direction(StrEnum):
+    """Order of log lines."""
+
+    BACKWARD = "backward"
+    FORWARD = "forward"
+
+
+def query(
+    logql: Annotated[str, typer.Argument(metavar="LOGQL", help="The query.", show_default=False)],
+    since: Since = "1h",
+    from_: From = None,
+    to: To = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Most lines to print; 0 prints all there are.")
+    ] = 30,
+    direction: Annotated[
+        Direction, typer.Option("--direction", help="`backward` is newest first.")
+    ] = Direction.BACKWARD,
+    output: Annotated[
+        Form,
+        typer.Option(
+            "--output",
+            "-o",
+            help="`default`: local time, labels, line; `raw`: the line; `jsonl`: a JSON object a line.",
+        ),
+    ] = Form.DEFAULT,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch", metavar="N", min=1, help="Most lines to ask for at once; the server has a limit of its own."
+        ),
+    ] = 1000,
+    addr: Addr = DEFAULT_ADDR,
+    org_id: OrgId = None,
+) -> None:
+    """Print the log lines that a LogQL query finds.
+
+    Labels that all lines share are printed once, to stderr. On a terminal control characters in lines are shown
+    escaped; into a pipe lines go as they are. A metric query prints its result as JSON.
+
+    Examples:
+    ```
+    weir query '{app="web"} |= "timeout"' --since 3h --limit 100
+    weir query '{app="web"}' --from 2026-08-22T14:00:00Z --to 2026-08-22T15:00:00Z --limit 0 -o raw > web.log
+    weir query '{app="web"}' -o jsonl | jq -r .line
+    ```
+    """
+    with exit_codes():
+        start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
+        warned: list[str] = []
+        with Connection(addr, org_id) as connection, Progress() as progress:
+            api = Api(connection)
+            printer = Printer(output, _notice)
+
+            def fetch(page_start: int, page_end: int, page_limit: int) -> QueryAnswer:
+                return api.query_range(logql, page_start, page_end, limit=page_limit, direction=direction)
+
+            forward = direction is Direction.FORWARD
+            for answer in pages(fetch, start, end, limit=limit, batch=batch, forward=forward):
+                if isinstance(answer, Page):
+                    printer.lines(answer.lines)
+                    progress.advance(len(answer.lines))
+                else:
+                    printer.series(answer.kind, answer.json)
+                for warning in answer.warnings:
+                    if warning not in warned:
+                        warned.append(warning)
+    for warning in warned:
+        say(f"warning: {warning}")
+    if warned:
+        raise typer.Exit(Exit.PARTIAL)
+
+
+def labels(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A label, to print its values.", show_default=False)
+    ] = None,
+    since: Since = "1h",
+    from_: From = None,
+    to: To = None,
+    addr: Addr = DEFAULT_ADDR,
+    org_id: OrgId = None,
+) -> None:
+    """Print the names of labels in use, or the values of one of them.
+
+    Examples:
+    ```
+    weir labels
+    weir labels app --since 24h
+    ```
+    """
+    with exit_codes():
+        start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
+        with Connection(addr, org_id) as connection:
+            api = Api(connection)
+            found = api.label_names(start, end) if name is None else api.label_values(name, start, end)
+        Printer(Form.RAW, _notice).texts(found)
+
+
+def series(
+    matchers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MATCHER", help="Stream selectors; none for all streams.", show_default=False),
+    ] = None,
+    since: Since = "1h",
+    from_: From = None,
+    to: To = None,
+    addr: Addr = DEFAULT_ADDR,
+    org_id: OrgId = None,
+) -> None:
+    """Print the label sets of streams, one a line.
+
+    Examples:
+    ```
+    weir series
+    weir series '{app="web"}' '{app="api", level="error"}' --since 24h
+    ```
+    """
+    with exit_codes():
+        start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
+        with Connection(addr, org_id) as connection:
+            found = Api(connection).series(matchers or [], start, end)
+        Printer(Form.RAW, _notice).texts(format_labels(stream) for stream in found)
+
+
+def _notice(text: str) -> None:
+    typer.echo(text, err=True)

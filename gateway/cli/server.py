@@ -1,0 +1,175 @@
+"""Commands of whoever runs a server: `weir serve`, `config`, `verify`, `warmup`, `version`.
+
+Everything heavy is imported inside the command that needs it: the client commands live in the same program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.exits import Exit, leave, say
+from gateway.cli.options import ConfigFile, DataDir, Profile, Set
+
+if TYPE_CHECKING:
+    from config import LoadedSettings
+
+config_app = typer.Typer(no_args_is_help=True, help="Check or show the configuration.")
+
+
+def serve(
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="HOST:PORT", help="Where to listen (setting `server.http`); port 0 picks one."),
+    ] = None,
+    profile: Profile = None,
+    set_: Set = None,
+) -> None:
+    """Run the server until it is told to stop (SIGTERM or Ctrl-C).
+
+    Flags go over environment variables (`WEIR_SERVER__HTTP=...`), those over the file, that over the profile.
+
+    Examples:
+    ```
+    weir serve
+    weir serve --data-dir /var/lib/weir --http 0.0.0.0:3100
+    weir serve --config loki.yaml --set memtable.size=128MB
+    ```
+    """
+    overrides = _pairs(set_)
+    if data_dir is not None:
+        overrides.append(("data_dir", str(data_dir)))
+    if http is not None:
+        overrides.append(("server.http", http))
+    loaded = _load(config, overrides, profile)
+    from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
+
+    raise typer.Exit(run(loaded.settings))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = None, profile: Profile = None, set_: Set = None) -> None:
+    """Say whether the configuration is one the server would start with, and what in it is not used.
+
+    Examples:
+    ```
+    weir config check --config weir.yml
+    weir config check --config loki.yaml
+    ```
+    """
+    loaded = _load(config, _pairs(set_), profile)
+    for note in loaded.notes:
+        typer.echo(note)
+    typer.echo("the configuration is valid")
+
+
+@config_app.command("show")
+def config_show(
+    config: ConfigFile = None,
+    profile: Profile = None,
+    set_: Set = None,
+    *,
+    diff: Annotated[bool, typer.Option("--diff", help="Only what differs from the defaults.")] = False,
+) -> None:
+    """Print every setting in force as YAML, secrets masked.
+
+    Examples:
+    ```
+    weir config show --config weir.yml
+    weir config show --config loki.yaml --diff
+    ```
+    """
+    from config import dump_yaml  # noqa: PLC0415 - pydantic
+
+    loaded = _load(config, _pairs(set_), profile)
+    typer.echo(dump_yaml(loaded.settings, mode="diff" if diff else "full"), nl=False)
+
+
+def verify(
+    data_dir: DataDir = None,
+    *,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also make the index (index.db) anew from the blocks' footers.")
+    ] = False,
+) -> None:
+    """Read all data of a stopped server and check it against its checksums.
+
+    Examples:
+    ```
+    weir verify --data-dir ./data
+    weir verify --data-dir ./data --rebuild
+    ```
+    """
+    overrides = [] if data_dir is None else [("data_dir", str(data_dir))]
+    folder = _load(None, overrides, None).settings.data_dir
+    if not folder.is_dir():
+        leave(Exit.USAGE, f"there is no data directory {folder}")
+    from storage.errors import StorageError  # noqa: PLC0415 - numba and pyarrow come with storage
+    from storage.verify import verify as check  # noqa: PLC0415 - as above
+
+    try:
+        result = check(folder, rebuild=rebuild, report=typer.echo)
+    except StorageError as error:
+        leave(Exit.REFUSED, str(error))
+    typer.echo(
+        f"{result.segments} segments with {result.records} records, {result.blocks} blocks with {result.rows} rows"
+    )
+    for problem in result.problems:
+        say(problem)
+    if result.problems:
+        leave(Exit.REFUSED, f"problems found: {len(result.problems)}")
+
+
+def warmup() -> None:
+    """Compile the kernels ahead of the first start, so that a server starts at once.
+
+    Examples:
+    ```
+    weir warmup
+    ```
+    """
+    from logql.kernels.cache import warmup as compile_kernels  # noqa: PLC0415 - numba
+
+    compile_kernels()
+
+
+def version() -> None:
+    """Print the version.
+
+    Examples:
+    ```
+    weir version
+    ```
+    """
+    from importlib.metadata import PackageNotFoundError  # noqa: PLC0415 - other commands need not wait for it
+    from importlib.metadata import version as installed  # noqa: PLC0415 - as above
+
+    try:
+        typer.echo(f"weir {installed('weir')}")
+    except PackageNotFoundError:
+        leave(Exit.REFUSED, "weir is not installed: this runs from a source folder")
+
+
+def _pairs(sets: Sequence[str] | None) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for text in sets or ():
+        path, equals, value = text.partition("=")
+        if not (path and equals):
+            leave(Exit.USAGE, f"--set {text}: give path=value, for instance memtable.size=128MB")
+        pairs.append((path, value))
+    return pairs
+
+
+def _load(config: Path | None, overrides: Sequence[tuple[str, str]], profile: str | None) -> LoadedSettings:
+    from config import ConfigError, load  # noqa: PLC0415 - pydantic
+
+    try:
+        return load(config, overrides, os.environ, profile)
+    except ConfigError as error:
+        leave(Exit.USAGE, str(error))

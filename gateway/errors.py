@@ -1,0 +1,114 @@
+"""The one place where an exception becomes a status and a body.
+
+Bodies are plain text, as Loki's. The push door and the admin pages end them with a newline (Go's http.Error), the query
+API does not (LOKI.md 0.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from gateway.auth import BadTenant, NoTenant, Scope
+from gateway.push.errors import (
+    IngestionBlocked,
+    InvalidEntries,
+    MalformedPush,
+    NoStreams,
+    PushError,
+    PushFailed,
+    PushTooLarge,
+    RateLimited,
+)
+from gateway.query.errors import BadParameter, BodyTooLarge, QueryCancelled, QueryTimeout, TooManyQueries
+from gateway.state import IngestBusy, NotReady
+from logql.errors import LogQLError
+from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
+
+CLIENT_GONE = 499
+"""nginx' code for a client that left before the answer; Loki uses it too. Nobody receives it."""
+
+RETRY_AFTER = 5
+"""Seconds after which to come back, where the error does not say."""
+
+_STATUS: tuple[tuple[type[BaseException], int], ...] = (
+    (MalformedPush, 400),
+    (InvalidEntries, 400),
+    (PushTooLarge, 413),
+    (NoStreams, 422),
+    (RateLimited, 429),
+    (PushFailed, 500),
+    (PushError, 500),
+    (LogQLError, 400),
+    (BadParameter, 400),
+    (BodyTooLarge, 413),
+    (QueryTimeout, 504),
+    (QueryCancelled, CLIENT_GONE),
+    (ClientDisconnect, CLIENT_GONE),
+    (TooManyQueries, 429),
+    (NoTenant, 401),
+    (BadTenant, 400),
+    (NotReady, 503),
+    (IngestBusy, 503),
+    (StorageUnavailable, 503),
+    (BatchIdConflict, 409),
+    (StorageError, 500),
+)
+"""Exception class -> status; the first that fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to answer.
+
+    Attributes:
+        status: HTTP status.
+        text: the body, whole.
+        headers: besides Content-Type and X-Content-Type-Options.
+        expected: False for an exception nobody foresaw: its traceback goes to the log.
+    """
+
+    status: int
+    text: str
+    headers: dict[str, str] = field(default_factory=dict)
+    expected: bool = True
+
+    def response(self) -> Response:
+        """The answer as Go's http.Error writes it."""
+        body = self.text.encode("utf-8", "surrogateescape")
+        headers = {**self.headers, "X-Content-Type-Options": "nosniff"}
+        return Response(body, self.status, headers, "text/plain; charset=utf-8")
+
+
+def failure(error: BaseException, scope: Scope) -> Failure:
+    """What to answer when `error` ends a request to a route of `scope`."""
+    if isinstance(error, HTTPException):
+        return _of_routing(error)
+    status = error.status if isinstance(error, IngestionBlocked) else _status(error)
+    if status is None:
+        return Failure(500, "internal server error" + _ending(scope), expected=False)
+    headers = {}
+    if status == 503:
+        headers["Retry-After"] = str(error.retry_after if isinstance(error, StorageUnavailable) else RETRY_AFTER)
+    ending = "\n" if isinstance(error, NoTenant) else _ending(scope)
+    return Failure(status, str(error) + ending, headers)
+
+
+def _status(error: BaseException) -> int | None:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+
+
+def _ending(scope: Scope) -> str:
+    return "" if scope is Scope.QUERY else "\n"
+
+
+def _of_routing(error: HTTPException) -> Failure:
+    """404 and 405 as Go's mux has them: a fixed text, and no body at all."""
+    if error.status_code == 404:
+        return Failure(404, "404 page not found\n")
+    if error.status_code == 405:
+        return Failure(405, "", dict(error.headers or {}))
+    return Failure(error.status_code, error.detail + "\n", dict(error.headers or {}))

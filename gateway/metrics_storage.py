@@ -1,0 +1,93 @@
+"""Storage's figures as Prometheus metrics, taken when /metrics is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from gateway.metric_names import STORAGE, Spec
+from storage.figures import Figures, Histogram, TenantFigures
+
+_SPECS = {spec.name: spec for spec in STORAGE}
+
+
+def storage_families(figures: Figures) -> Iterator[Metric]:
+    """One family for each of metric_names.STORAGE but `loki_ingester_wal_replay_active`, which is not storage's."""
+    counters, replay = figures.counters, figures.replay
+    plain: dict[str, float] = {
+        "loki_ingester_memory_chunks": figures.memory_chunks,
+        "loki_ingester_chunks_created_total": counters.chunks_created,
+        "loki_ingester_chunks_flush_failures_total": counters.flush_failures,
+        "loki_ingester_wal_records_logged_total": counters.wal_records,
+        "loki_ingester_wal_logged_bytes_total": counters.wal_bytes,
+        "loki_ingester_wal_disk_full_failures_total": counters.wal_disk_full,
+        "loki_ingester_wal_bytes_in_use": figures.wal_disk_bytes,
+        "loki_ingester_wal_replay_duration_seconds": replay.seconds,
+        "loki_ingester_wal_recovered_entries_total": replay.entries,
+        "loki_ingester_wal_recovered_bytes_total": replay.bytes,
+        "weir_wal_segments": figures.wal_segments,
+        "weir_wal_raw_bytes_total": counters.wal_raw_bytes,
+        "weir_wal_failures_total": counters.wal_failures,
+        "weir_wal_segments_removed_total": counters.wal_segments_removed,
+        "weir_replay_segments": replay.segments,
+        "weir_replay_records": replay.records,
+        "weir_replay_skipped_entries": replay.skipped_entries,
+        "weir_replay_set_aside_bytes": replay.set_aside_bytes,
+        "weir_refused_batches_total": counters.refused_batches,
+        "weir_deduplicated_batches_total": counters.deduplicated_batches,
+        "weir_duplicate_entries_total": counters.duplicate_entries,
+        "weir_queued_batches": figures.queued_batches,
+        "weir_memtable_bytes": figures.memory_bytes,
+        "weir_flushes_total": counters.flushes,
+        "weir_flushed_rows_total": counters.flushed_rows,
+        "weir_flushed_blocks_total": counters.flushed_blocks,
+        "weir_flushed_bytes_total": counters.flushed_bytes,
+        "weir_carried_rows_total": counters.carried_rows,
+        "weir_blocks": figures.blocks,
+        "weir_block_bytes": figures.block_disk_bytes,
+        "weir_reserve_held": int(figures.reserve_held),
+    }
+    for name, value in plain.items():
+        yield _family(_SPECS[name], {(): value})
+    yield _family(
+        _SPECS["loki_ingester_wal_corruptions_total"],
+        {("torn_tail",): replay.torn_tails, ("bad_record",): replay.bad_records},
+    )
+    for name, histogram in (
+        ("loki_ingester_wal_truncate_duration_seconds", counters.wal_truncate),
+        ("weir_wal_sync_seconds", counters.wal_sync),
+        ("weir_flush_seconds", counters.flush),
+    ):
+        yield _histogram(_SPECS[name], histogram)
+    yield from _of_tenants(figures.tenants)
+
+
+def _of_tenants(tenants: dict[str, TenantFigures]) -> Iterator[Metric]:
+    for name, field in (
+        ("loki_ingester_memory_streams", "memory_streams"),
+        ("loki_ingester_streams_created_total", "streams_created"),
+        ("loki_duplicate_log_bytes_total", "duplicate_bytes"),
+        ("weir_memtable_rows", "memory_rows"),
+        ("weir_block_rows", "block_rows"),
+    ):
+        values: dict[tuple[str, ...], float] = {
+            (tenant,): getattr(figures, field) for tenant, figures in tenants.items()
+        }
+        yield _family(_SPECS[name], values)
+
+
+def _family(spec: Spec, values: dict[tuple[str, ...], float]) -> Metric:
+    kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+    family = kind(spec.name, spec.help, labels=spec.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(spec: Spec, histogram: Histogram) -> Metric:
+    running, buckets = 0, []
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+        running += count
+        buckets.append((bound, float(running)))
+    return HistogramMetricFamily(spec.name, spec.help, buckets=buckets, sum_value=histogram.total)

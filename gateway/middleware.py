@@ -1,0 +1,195 @@
+"""What happens around every request: it is tracked, counted, its path cleaned, its failure answered and logged.
+
+One layer, not four: a push of one line costs little more than the frames it passes through. Pure ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import posixpath
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import auth
+from gateway.errors import CLIENT_GONE, Failure, failure
+from gateway.logs import event
+from gateway.state import Gateway, InFlight
+
+_log = logging.getLogger("weir.http")
+
+LINGER = 0.5
+"""Seconds that a body nobody wanted is read on after its answer, so that the client sees the answer before the
+connection closes. As Go's server."""
+
+
+class Requests:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+        self._prefix = gateway.settings.server.path_prefix.rstrip("/")
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; other ASGI traffic (lifespan) passes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        request = InFlight(
+            method=scope["method"],
+            path=scope["path"],
+            client=f"{client[0]}:{client[1]}" if client else "-",
+            started=time.monotonic(),
+            scope=scope,
+        )
+        self._gateway.requests.add(request)
+        exchange = _Exchange(receive, send)
+        try:
+            await self._serve(request, exchange)
+        except asyncio.CancelledError:
+            exchange.status = exchange.status or CLIENT_GONE
+            raise
+        finally:
+            self._gateway.requests.discard(request)
+            seconds = time.monotonic() - request.started
+            self._gateway.metrics.request_done(
+                request.method,
+                request.route_label,
+                exchange.status,
+                seconds,
+                query=request.permission is auth.Scope.QUERY,
+            )
+        if not exchange.body_read:
+            await self._linger(exchange)
+
+    async def _serve(self, request: InFlight, exchange: _Exchange) -> None:
+        scope = request.scope
+        moved = clean_path(scope, self._prefix)
+        if moved is not None:
+            await exchange.send({"type": "http.response.start", "status": 301, "headers": [(b"location", moved)]})
+            await exchange.send({"type": "http.response.body", "body": b""})
+            return
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw is logged and answered 500
+            await self._fail(request, exchange, error)
+        else:
+            if exchange.status >= 400:
+                self._log_failure(request, Failure(exchange.status, exchange.said()), None)
+
+    async def _fail(self, request: InFlight, exchange: _Exchange, error: Exception) -> None:
+        answer = failure(error, request.permission)
+        if not answer.expected:
+            self._gateway.metrics.panic()
+        if exchange.status:
+            # Half an answer is out; hypercorn closes the connection, the client sees it cut short.
+            self._log_failure(request, answer, error)
+            raise error
+        exchange.status = answer.status
+        self._log_failure(request, answer, error)
+        if answer.status != CLIENT_GONE:
+            await answer.response()(request.scope, exchange.receive, exchange.send)
+
+    def _log_failure(self, request: InFlight, answer: Failure, error: Exception | None) -> None:
+        level = logging.ERROR if answer.status >= 500 and answer.status != 503 else logging.WARNING
+        if answer.status in {CLIENT_GONE, 404, 405}:
+            level = logging.INFO
+        event(
+            _log,
+            level,
+            "request failed",
+            exc_info=error if error is not None and not answer.expected else None,
+            method=request.method,
+            path=request.path,
+            status=answer.status,
+            client=request.client,
+            seconds=round(time.monotonic() - request.started, 4),
+            error=answer.text.rstrip("\n")[:1000],
+        )
+
+    async def _linger(self, exchange: _Exchange) -> None:
+        """Reads on for a moment, then leaves the rest to a task.
+
+        hypercorn hands the body over through a queue of ten pieces and waits for room in it even to say that the
+        connection is closed: a body nobody takes would hold the connection, and its memory, for ever.
+        """
+        try:
+            async with asyncio.timeout(LINGER):
+                await exchange.drain()
+        except TimeoutError:
+            task = asyncio.get_running_loop().create_task(exchange.drain())
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+
+
+@dataclass(slots=True, eq=False)
+class _Exchange:
+    """One request's two directions, with what must be known of them afterwards."""
+
+    _receive: Receive
+    _send: Send
+    status: int = 0
+    body_read: bool = False
+    _body: list[bytes] = field(default_factory=list)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self.body_read = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif self.status >= 400:
+            self._body.append(message.get("body", b"")[:1000])
+        await self._send(message)
+
+    def said(self) -> str:
+        """The beginning of an error's body."""
+        return b"".join(self._body).decode("utf-8", "replace")
+
+    async def drain(self) -> None:
+        while not self.body_read:
+            await self.receive()
+
+
+def clean_path(scope: MutableMapping[str, Any], prefix: str) -> bytes | None:
+    """Takes the prefix and doubled slashes off a request's path, in place; or says where the client should go instead.
+
+    A base URL that ends in a slash makes clients ask for `//loki/api/v1/push`. Loki redirects them, which turns a POST
+    into a GET; here it just works. What is doubled only after decoding (`label/a%2F/values`) is redirected as there.
+
+    Args:
+        scope: an ASGI http scope.
+        prefix: server.path_prefix without a slash at its end.
+
+    Returns:
+        The Location of a 301, or None when the path can be routed.
+    """
+    path: str = scope["path"]
+    if "//" in path or "/." in path:
+        raw = scope.get("raw_path") or quote(path).encode()
+        cleaned = _clean(unquote(_clean(raw.decode("latin-1"))))
+        if cleaned != unquote(_clean(raw.decode("latin-1"))) or "/." in path:
+            query = scope["query_string"]
+            return quote(_clean(path)).encode() + (b"?" + query if query else b"")
+        path = cleaned
+    if prefix and (path == prefix or path.startswith(prefix + "/")):
+        path = path[len(prefix) :] or "/"
+    scope["path"] = path
+    return None
+
+
+def _clean(path: str) -> str:
+    """As Go's mux: no empty, `.` or `..` element; a slash at the end stays."""
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned

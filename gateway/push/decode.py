@@ -1,0 +1,45 @@
+"""One push body, as it came over HTTP, into a Batch. Nothing is validated beyond what it takes to read it."""
+
+from __future__ import annotations
+
+from config.limits import Limits
+from gateway.push.encodings import check_size, media_type, unsnap, unwrap
+from gateway.push.errors import MalformedPush, NoStreams
+from gateway.push.loki_json import decode_json
+from gateway.push.loki_proto import decode_protobuf
+from storage.batch import Batch
+
+JSON = "application/json"
+
+
+def decode_push(body: bytes, content_type: str | None, content_encoding: str, legacy: bool, limits: Limits) -> Batch:
+    """The entries of a push body. Any media type but JSON is snappy-compressed protobuf, as in Loki.
+
+    Args:
+        body: as sent.
+        content_type: the header, None if missing.
+        content_encoding: the header, "" if missing.
+        legacy: whether it came to /api/prom/push, whose JSON has another shape.
+        limits: max_recv_msg_size and max_decompressed_size, in bytes.
+
+    Returns:
+        A batch whose `streams` are those of the body in its order: one given twice is there twice, one without
+        entries is there too. Label sets are sorted by name and may have a name twice; no value is empty.
+
+    Raises:
+        MalformedPush: the body cannot be read.
+        PushTooLarge: it is over a size limit.
+        NoStreams: it has none.
+    """
+    check_size(len(body), limits.max_recv_msg_size)
+    payload = unwrap(body, content_encoding, limits.max_decompressed_size)
+    if media_type(content_type) == JSON:
+        batch = decode_json(payload, legacy=legacy)
+    else:
+        if payload.fault is not None:
+            raise MalformedPush(payload.fault)
+        check_size(len(payload.data), limits.max_recv_msg_size)
+        batch = decode_protobuf(unsnap(payload.data, limits.max_decompressed_size))
+    if not batch.streams:
+        raise NoStreams
+    return batch

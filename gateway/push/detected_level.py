@@ -1,0 +1,114 @@
+"""The detected_level of a whole batch: `detect_level` of gateway/push/levels.py over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from gateway.push.levels import (
+    DETECTED_LEVEL,
+    LEVEL_FIELDS,
+    LEVELS,
+    SEVERITY_NUMBER,
+    normalise_level,
+    severity_level,
+)
+from gateway.push.metadata import put_column, take_column
+from logql.kernels.levels import line_levels
+from storage.batch import I32, I64, Batch, Column, Labels, Mask, Texts, texts
+
+_NO_LEVEL = -1
+
+
+def detect_levels(batch: Batch, fields: Sequence[str] = (), max_depth: int = 2) -> Batch:
+    """The batch with a `detected_level` for every entry that gets one.
+
+    Args:
+        batch: metadata names already sanitised.
+        fields: names that hold a level, best first; none: Loki's list.
+        max_depth: nested objects searched in a JSON line, the root counting; 0: all.
+    """
+    if not len(batch):
+        return batch
+    names = tuple(fields) or LEVEL_FIELDS
+    found = _Found(len(batch))
+    if batch.metadata or batch.rest is not None:
+        found.from_column(take_column(batch, DETECTED_LEVEL), normalise_level)
+    found.from_streams(batch, names)
+    if batch.metadata or batch.rest is not None:
+        for name in names:
+            found.from_column(take_column(batch, name), normalise_level)
+        found.from_column(take_column(batch, SEVERITY_NUMBER), severity_level, skip_empty=True)
+    found.from_lines(batch.lines, names, max_depth)
+    return put_column(batch, DETECTED_LEVEL, found.column())
+
+
+class _Found:
+    """Codes of entries whose level is known, and which are still to be found."""
+
+    def __init__(self, n: int) -> None:
+        self._codes: I32 = np.full(n, _NO_LEVEL, np.int32)
+        self._pending: Mask | None = None  # None: every entry
+        self._values: dict[bytes, int] = {level: code for code, level in enumerate(LEVELS)}
+
+    def _code(self, level: bytes) -> int:
+        """The code of a level; an empty one is none, and ends the search all the same."""
+        return self._values.setdefault(level, len(self._values)) if level else _NO_LEVEL
+
+    def _settle(self, rows: Mask, codes: I32) -> None:
+        if self._pending is None:
+            self._pending = np.ones(len(self._codes), np.bool_)
+        rows &= self._pending
+        self._codes[rows] = codes[rows]
+        self._pending &= ~rows
+
+    def from_streams(self, batch: Batch, names: Sequence[str]) -> None:
+        levels = [_level_label(labels, names) for labels in batch.streams]
+        if not any(level is not None for level in levels):
+            return
+        known = np.array([level is not None for level in levels], np.bool_)
+        codes = np.array([_NO_LEVEL if level is None else self._code(level) for level in levels], np.int32)
+        self._settle(known[batch.stream], codes[batch.stream])
+
+    def from_column(
+        self, column: Column | None, level_of: Callable[[bytes], bytes], *, skip_empty: bool = False
+    ) -> None:
+        if column is None:
+            return
+        values = column.values.tolist()
+        codes = np.array([*(self._code(level_of(value)) for value in values), _NO_LEVEL], np.int32)
+        counts = np.array([*(bool(value) or not skip_empty for value in values), False], np.bool_)
+        self._settle((column.codes >= 0) & counts[column.codes], codes[column.codes])
+
+    def from_lines(self, lines: Texts, names: tuple[str, ...], max_depth: int) -> None:
+        rows: I64 = np.arange(len(lines), dtype=np.int64) if self._pending is None else np.flatnonzero(self._pending)
+        if not len(rows):
+            return
+        codes = np.empty(len(rows), np.int8)
+        wanted = _as_texts(names)
+        offsets = np.ascontiguousarray(lines.offsets)
+        line_levels(lines.data, offsets, rows, wanted.data, wanted.offsets, max_depth, codes)
+        self._codes[rows] = codes
+
+    def column(self) -> Column:
+        """The column, with only the levels that occur."""
+        present = np.flatnonzero(np.bincount(self._codes + 1, minlength=len(self._values) + 1)[1:])
+        back = np.full(len(self._values) + 1, _NO_LEVEL, np.int32)  # the last is what code -1 reads
+        back[present] = np.arange(len(present))
+        levels = list(self._values)
+        return Column(back[self._codes], texts(levels[code] for code in present.tolist()))
+
+
+@lru_cache(maxsize=256)
+def _as_texts(names: tuple[str, ...]) -> Texts:
+    return texts(name.encode("utf-8", "surrogateescape") for name in names)
+
+
+def _level_label(labels: Labels, names: Sequence[str]) -> bytes | None:
+    found = dict(labels)
+    for name in names:
+        if name in found:
+            return normalise_level(found[name].encode("utf-8", "surrogateescape"))
+    return None

@@ -1,0 +1,50 @@
+"""What the push door raises. gateway/errors.py alone turns these into statuses.
+
+The text of each is the body of the answer without its final newline. Where it quotes bytes of the request that are not
+UTF-8, they are replaced by U+FFFD: Loki sends them raw, under a header that says UTF-8.
+"""
+
+from __future__ import annotations
+
+
+class PushError(Exception):
+    """Base of everything the push door raises on purpose."""
+
+
+class MalformedPush(PushError):  # noqa: N818 - named for what came
+    """The body, its encoding or its labels cannot be read; nothing of the push was stored (400)."""
+
+
+class PushTooLarge(PushError):  # noqa: N818 - named for what came
+    """The body is over a size limit, as sent or decompressed (413)."""
+
+
+class NoStreams(PushError):  # noqa: N818 - named for what came
+    """The push has no stream at all (422)."""
+
+    def __init__(self, message: str = "error at least one valid stream is required for ingestion") -> None:
+        super().__init__(message)
+
+
+class InvalidEntries(PushError):  # noqa: N818 - named for what came
+    """Entries or streams were refused by validation; the others of the push are stored (400)."""
+
+
+class RateLimited(PushError):  # noqa: N818 - a state, not a mistake: the client is to come back later
+    """The push goes past a rate or stream limit (429)."""
+
+
+class IngestionBlocked(PushError):  # noqa: N818 - a state an operator set
+    """The tenant's ingestion is blocked for now.
+
+    Attributes:
+        status: the configured HTTP status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PushFailed(PushError):  # noqa: N818 - named for what happened
+    """The push failed for a reason Loki answers with 500, such as a metadata name that is empty."""

@@ -1,0 +1,208 @@
+"""Structured metadata made fit to be labels: names sanitised, values valid UTF-8 (Loki: distributor, LabelNamer)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from gateway.push.errors import PushFailed
+from storage.batch import I64, MAX_COLUMNS, Batch, Column, Mask, Pairs, Texts, concat_texts, texts
+from storage.build import column_of, columns_of_pairs
+from storage.labels import quote
+from storage.rows import metadata_pairs
+
+_PLAIN_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*_?")
+_OTHER = re.compile(r"[^A-Za-z0-9]+")
+_REPLACED = re.compile("[\ufffd\udc80-\udcff]")
+
+
+def metadata_sizes(batch: Batch) -> tuple[I64, I64]:
+    """Bytes of names and values (int64[n]), and pairs (int64[n]), of each entry's structured metadata."""
+    sizes = np.zeros(len(batch), np.int64)
+    counts = np.zeros(len(batch), np.int64)
+    for name, column in batch.metadata.items():
+        present = column.codes >= 0
+        lengths = np.append(column.values.lengths, 0)  # code -1 reads the last, of an absent value
+        sizes += lengths[column.codes] + _name_bytes(name) * present
+        counts += present
+    rest = batch.rest
+    if rest is not None:
+        names = np.array([_name_bytes(name) for name in rest.names], np.int64)
+        ends = np.zeros(len(rest.keys) + 1, np.int64)
+        np.cumsum(names[rest.keys] + rest.values.lengths, out=ends[1:])
+        sizes += ends[rest.offsets[1:]] - ends[rest.offsets[:-1]]
+        counts += np.diff(rest.offsets)
+    return sizes, counts
+
+
+def _name_bytes(name: str) -> int:
+    return len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
+
+
+def has_metadata(batch: Batch) -> Mask:
+    """Which entries have structured metadata."""
+    present: Mask = np.zeros(len(batch), np.bool_)
+    for column in batch.metadata.values():
+        present |= column.codes >= 0
+    if batch.rest is not None:
+        present |= np.diff(batch.rest.offsets) > 0
+    return present
+
+
+def label_name(name: str) -> str:
+    """The label name that OTLP's LabelNamer makes of any text.
+
+    Runs of characters other than ASCII letters and digits become one underscore, but for the underscores of a name
+    written `__like_this__`; a leading digit gets `key_` before it.
+
+    Raises:
+        PushFailed: nothing but underscores would be left.
+    """
+    return _cached_label_name(name) if len(name) <= _CACHED_NAME else _label_name(name)
+
+
+def _label_name(name: str) -> str:
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    if not name:
+        raise PushFailed("label name is empty")
+    if len(name) >= 4 and name.startswith("__") and name.endswith("__"):
+        made = f"__{_OTHER.sub('_', name[2:-2])}__"
+    else:
+        made = _OTHER.sub("_", name)
+    if made[0].isdigit():
+        made = f"key_{made}"
+    if not made.strip("_"):
+        raise PushFailed(f"normalization for label name {quote(name)} resulted in invalid name {quote(made)}")
+    return made
+
+
+_CACHED_NAME = 256
+"""Names up to this length are remembered: the cache stays under 2 MB whatever is sent."""
+_cached_label_name = lru_cache(maxsize=4096)(_label_name)
+
+
+def sanitise(batch: Batch) -> Batch:
+    """The batch with metadata names that are label names and values that are valid UTF-8.
+
+    Of two names that become one, an entry keeps the value that came later in the push's order of names.
+
+    Raises:
+        PushFailed: an entry has a name that cannot become a label name; Loki fails the whole push for it.
+    """
+    if batch.rest is not None:
+        return _sanitise_pairs(batch)
+    if not batch.metadata:
+        return batch
+    columns: dict[str, Column] = {}
+    for name, column in batch.metadata.items():
+        if not _is_used(column):
+            continue
+        made = label_name(name)
+        cleaned = replace(column, values=clean_values(column.values))
+        columns[made] = _overlay(columns[made], cleaned) if made in columns else cleaned
+    return replace(batch, metadata=columns)
+
+
+def _is_used(column: Column) -> bool:
+    return len(column.codes) > 0 and bool(column.codes.max() >= 0)
+
+
+def _overlay(under: Column, over: Column) -> Column:
+    codes = np.where(over.codes >= 0, over.codes + len(under.values), under.codes).astype(np.int32)
+    return Column(codes, concat_texts([under.values, over.values]))
+
+
+def _sanitise_pairs(batch: Batch) -> Batch:
+    """`sanitise` for a batch with more names than columns."""
+    row, key, names, values = metadata_pairs(batch)
+    made: dict[str, int] = {}
+    numbers = np.zeros(len(names), np.int32)
+    for number in np.unique(key).tolist():
+        numbers[number] = made.setdefault(label_name(names[number]), len(made))
+    key = numbers[key]
+    # Stable, so that of an entry's equal names the last in order stays the last.
+    order = np.lexsort((key, row))
+    same = (row[order][1:] == row[order][:-1]) & (key[order][1:] == key[order][:-1])
+    kept = np.sort(order[np.append(~same, True)])
+    columns, rest = columns_of_pairs(len(batch), tuple(made), row[kept], key[kept], clean_values(values.take(kept)))
+    return replace(batch, metadata=columns, rest=rest)
+
+
+def clean_values(values: Texts) -> Texts:
+    """The values with a space for every U+FFFD and for every byte that is not UTF-8."""
+    data = values.data[values.offsets[0] : values.offsets[-1]]
+    if not len(data) or data.max() < 0x80 or (b"\xef\xbf\xbd" not in data.tobytes() and _is_utf8(values)):
+        return values
+    return texts(
+        _REPLACED.sub(" ", value.decode("utf-8", "surrogateescape")).encode("utf-8") for value in values.tolist()
+    )
+
+
+def _is_utf8(values: Texts) -> bool:
+    bounds = pa.py_buffer(np.ascontiguousarray(values.offsets))
+    array = pa.LargeStringArray.from_buffers(len(values), bounds, pa.py_buffer(values.data))
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def take_column(batch: Batch, name: str) -> Column | None:
+    """The column of one key, also of one that is among the rest; None where no entry has it."""
+    if name in batch.metadata:
+        return batch.metadata[name]
+    if batch.rest is None or name not in batch.rest.names:
+        return None
+    at = np.flatnonzero(batch.rest.keys == batch.rest.names.index(name))
+    rows = np.repeat(np.arange(len(batch), dtype=np.int64), np.diff(batch.rest.offsets))[at]
+    return column_of(len(batch), rows, batch.rest.values.take(at))
+
+
+def put_column(batch: Batch, name: str, column: Column) -> Batch:
+    """The batch with the column of one key added or replaced, and the rarest key moved to the rest where it is full."""
+    if batch.rest is None and (name in batch.metadata or len(batch.metadata) < MAX_COLUMNS):
+        return replace(batch, metadata={**batch.metadata, name: column})
+    wide = replace(
+        batch,
+        metadata={**batch.metadata, name: column},
+        rest=_without(batch.rest, name) if batch.rest is not None else None,
+    )
+    row, key, names, values = metadata_pairs(wide)
+    columns, rest = columns_of_pairs(len(batch), names, row, key, values)
+    return replace(batch, metadata=columns, rest=rest)
+
+
+def drop_empty_values(batch: Batch) -> Batch:
+    """The batch without metadata whose value is "": to a query a label that is empty is one that is not there."""
+    metadata: dict[str, Column] = {}
+    for name, column in batch.metadata.items():
+        lengths = column.values.lengths
+        if len(lengths) and not lengths.all():
+            codes = np.where((column.codes >= 0) & (lengths[column.codes] == 0), -1, column.codes).astype(np.int32)
+            metadata[name] = Column(codes, column.values)
+        else:
+            metadata[name] = column
+    metadata = {name: column for name, column in metadata.items() if _is_used(column)}
+    rest = batch.rest
+    if rest is not None and not rest.values.lengths.all():
+        rest = _keep(rest, np.flatnonzero(rest.values.lengths > 0))
+    return replace(batch, metadata=metadata, rest=rest)
+
+
+def _without(pairs: Pairs, name: str) -> Pairs:
+    if name not in pairs.names:
+        return pairs
+    return _keep(pairs, np.flatnonzero(pairs.keys != pairs.names.index(name)))
+
+
+def _keep(pairs: Pairs, kept: I64) -> Pairs:
+    rows = np.repeat(np.arange(len(pairs.offsets) - 1), np.diff(pairs.offsets))[kept]
+    offsets = np.zeros(len(pairs.offsets), np.int64)
+    np.cumsum(np.bincount(rows, minlength=len(pairs.offsets) - 1), out=offsets[1:])
+    return Pairs(offsets, pairs.keys[kept], pairs.names, pairs.values.take(kept))

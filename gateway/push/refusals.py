@@ -1,0 +1,121 @@
+"""Texts of refused entries as Loki words, groups and dates them, and the counts that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+_SECOND = 1_000_000_000
+
+MAX_GROUPS = 100
+"""Distinct texts in one answer; further ones are only counted. Loki lists them all: a push of 100,000 refused entries
+makes it answer with megabytes of text that no client keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Entries that were refused for one reason, for loki_discarded_*_total.
+
+    Attributes:
+        reason: the metric's label.
+        lines: entries.
+        bytes: of lines and structured metadata.
+    """
+
+    reason: str
+    lines: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Entries that were changed for one reason, for loki_mutated_*_total.
+
+    Attributes:
+        reason: the metric's label.
+        lines: entries.
+        bytes: that were cut off.
+    """
+
+    reason: str
+    lines: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What validation refused so far: a text for the client, counts for the metrics."""
+
+    _texts: dict[str, int] = field(default_factory=dict)
+    _untold: int = 0
+    _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def count(self, reason: str, lines: int, size: int) -> None:
+        """Counts `lines` entries of `size` bytes as refused for `reason`."""
+        seen = self._counts.get(reason, (0, 0))
+        self._counts[reason] = (seen[0] + lines, seen[1] + size)
+
+    def tell(self, text: str, times: int = 1) -> None:
+        """Adds `times` refusals that have this text."""
+        if text in self._texts or len(self._texts) < MAX_GROUPS:
+            self._texts[text] = self._texts.get(text, 0) + times
+        else:
+            self._untold += times
+
+    def leave_untold(self, times: int) -> None:
+        """Adds refusals whose text nobody made, because the answer is full."""
+        self._untold += times
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a text that is not in it yet would only be counted."""
+        return len(self._texts) >= MAX_GROUPS
+
+    def text(self) -> str | None:
+        """The answer: the text alone if there is one, else groups of equal texts in order of appearance."""
+        if not self._texts:
+            return None
+        if self._untold == 0 and list(self._texts.values()) == [1]:
+            return next(iter(self._texts))
+        groups = [f"{times} errors like: {text}" for text, times in self._texts.items()]
+        if self._untold:
+            groups.append(f"{self._untold} other errors")
+        return "; ".join(groups)
+
+    def discards(self) -> Iterable[Discard]:
+        """What was refused, by reason."""
+        return (Discard(reason, lines, size) for reason, (lines, size) in self._counts.items())
+
+
+def rfc3339(ns: int) -> str:
+    """A time as Go's time.RFC3339 prints it in UTC, to the second: `2026-11-21T10:00:00Z`."""
+    return _utc(ns // _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def go_time(ns: int) -> str:
+    """A time as Go's time.Time.String prints it in UTC: `2026-11-21 10:00:00.5 +0000 UTC`."""
+    seconds, rest = divmod(ns, _SECOND)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return f"{_utc(seconds).strftime('%Y-%m-%d %H:%M:%S')}{fraction} +0000 UTC"
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def byte_size(size: int) -> str:
+    """A size in the largest binary unit that divides it: `3MB`, `1500B` (datasize, as Loki's limit texts use it)."""
+    if size == 0:
+        return "0B"
+    for unit, name in (
+        (1 << 60, "EB"),
+        (1 << 50, "PB"),
+        (1 << 40, "TB"),
+        (1 << 30, "GB"),
+        (1 << 20, "MB"),
+        (1024, "KB"),
+    ):
+        if size % unit == 0:
+            return f"{size // unit}{name}"
+    return f"{size}B"

@@ -1,0 +1,94 @@
+"""Times as pushes carry them: seconds and nanoseconds, or RFC 3339 text; out come nanoseconds since the epoch."""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from datetime import date
+
+from storage.labels import quote
+
+ZERO_TIME = -6795364578871345152
+"""What Go makes of its zero time (year 1) in int64 nanoseconds: the time of an entry that has none."""
+
+FIRST, LAST = -(1 << 63), (1 << 63) - 1
+"""What int64 nanoseconds can say: 1677-09-21 to 2262-04-11."""
+
+_LAYOUT = '"2006-01-02T15:04:05Z07:00"'
+_PARTS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (rb"\d{4}", "2006"),
+        (rb"-", "-"),
+        (rb"\d{2}", "01"),
+        (rb"-", "-"),
+        (rb"\d{2}", "02"),
+        (rb"T", "T"),
+        (rb"\d{2}", "15"),
+        (rb":", ":"),
+        (rb"\d{2}", "04"),
+        (rb":", ":"),
+        (rb"\d{2}", "05"),
+        (rb"(?:[.,]\d+)?(?:Z|[+-]\d{2}:\d{2})", "Z07:00"),
+    )
+)
+_TIME = re.compile(
+    rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))",
+)
+
+
+class BadTime(Exception):  # noqa: N818 - internal to the decoders: becomes MalformedPush
+    """A text is no RFC 3339 time; the message is Go's."""
+
+
+def nanoseconds(seconds: int, nanos: int) -> int:
+    """One time in ns. What int64 cannot hold becomes the end of its range: too old and too new stay so."""
+    return min(max(seconds * 1_000_000_000 + nanos, FIRST), LAST)
+
+
+def rfc3339(text: bytes) -> int:
+    """The time of an RFC 3339 text, digits behind the ninth cut off.
+
+    Raises:
+        BadTime: the text is none.
+    """
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise _refused(text)
+    year, month, day, hour, minute, second = (int(found[group]) for group in range(1, 7))
+    if not 1 <= month <= 12:
+        raise _refused(text, ": month out of range")
+    try:
+        date(year or 4, month, day)  # year 0 is a leap year, as 4 is
+    except ValueError:
+        raise _refused(text, ": day out of range") from None
+    for value, most, name in ((hour, 23, "hour"), (minute, 59, "minute"), (second, 59, "second")):
+        if value > most:
+            raise _refused(text, f": {name} out of range")
+    offset = 0
+    if found[8]:
+        hours, minutes = int(found[9]), int(found[10])
+        if hours > 24 or minutes > 60:
+            raise _refused(text, ": time zone offset " + ("hour" if hours > 24 else "minute") + " out of range")
+        offset = (hours * 3600 + minutes * 60) * (-1 if found[8] == b"-" else 1)
+    # timegm has no year 0: one cycle of the calendar later, then back.
+    seconds = timegm((year + 400, month, day, hour, minute, second)) - _CYCLE - offset
+    return nanoseconds(seconds, int((found[7] or b"")[:9].ljust(9, b"0")))
+
+
+_CYCLE = 146097 * 86400
+"""Seconds of the calendar's 400 years."""
+
+
+def _refused(text: bytes, reason: str = "") -> BadTime:
+    shown = quote(text.decode("utf-8", "replace"))
+    if reason:
+        return BadTime(f"parsing time {shown}{reason}")
+    at = 0
+    for pattern, name in _PARTS:
+        part = pattern.match(text, at)
+        if part is None:
+            rest = quote(text[at:].decode("utf-8", "replace"))
+            return BadTime(f'parsing time {shown} as {_LAYOUT}: cannot parse {rest} as "{name}"')
+        at = part.end()
+    return BadTime(f"parsing time {shown}: extra text: {quote(text[at:].decode('utf-8', 'replace'))}")

@@ -1,0 +1,146 @@
+"""Validation and normalisation of a decoded push: which entries are stored, in which form, and what is answered.
+
+The order of the checks is Loki's (distributor, then ingester), because it decides which of several errors is told.
+Entries are looked at by column; Python loops run per stream and per different error text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from config.limits import Limits
+from gateway.push.admission import admit, ingestion_rate_error, refuse_unset_times
+from gateway.push.detected_level import detect_levels
+from gateway.push.entries import Checked, check_entries, refuse_entries, spread_equal_times, truncate_lines
+from gateway.push.errors import InvalidEntries, PushError, PushFailed
+from gateway.push.label_checks import blocked_error, labels_error, missing_labels_error
+from gateway.push.metadata import drop_empty_values, metadata_sizes, sanitise
+from gateway.push.refusals import Discard, Mutation, Refusals
+from gateway.push.service_name import with_service_name
+from gateway.push.streams import TenantStreams
+from storage.batch import I64, Batch, Labels, Mask
+from storage.rows import renumber, take_rows
+
+_SILENT = 200
+"""The block_ingestion_status_code with which a blocked push is dropped without a word."""
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """What becomes of a push.
+
+    Attributes:
+        batch: what is to be stored, None for nothing. Each label set is in its stream table once, and has entries.
+        error: what the client is told after that is stored; None: all is well.
+        discarded: what was refused, for the metrics.
+        mutated: what was changed.
+    """
+
+    batch: Batch | None
+    error: PushError | None = None
+    discarded: tuple[Discard, ...] = ()
+    mutated: tuple[Mutation, ...] = ()
+
+
+def validate(batch: Batch, tenant: str, limits: Limits, now: int, states: TenantStreams) -> Verdict:
+    """Applies a tenant's limits to a decoded push.
+
+    Args:
+        batch: entries with the push's own stream table; label sets sorted by name, names may repeat.
+        tenant: whose push it is.
+        limits: the tenant's.
+        now: ns since the epoch.
+        states: what is remembered of streams; changed by this push.
+    """
+    refusals = Refusals()
+    batch, mutated = truncate_lines(_with_service_names(batch, limits.discover_service_name), limits)
+    kept, error = _validate(batch, tenant, limits, now, states, refusals)
+    return Verdict(kept if kept is not None and len(kept) else None, error, tuple(refusals.discards()), mutated)
+
+
+def _validate(
+    batch: Batch, tenant: str, limits: Limits, now: int, states: TenantStreams, refusals: Refusals
+) -> tuple[Batch | None, PushError | None]:
+    batch, blocked = _check_streams(batch, tenant, limits, now, refusals)
+    checked = check_entries(batch, limits, now)
+    if isinstance(checked, Checked):
+        refuse_entries(batch, checked, limits, now, refusals)
+        rows = np.flatnonzero(checked.faults == 0)
+        batch, sizes = take_rows(batch, rows), checked.sizes[rows]
+    else:
+        sizes = checked
+    try:
+        batch = sanitise(batch)
+    except PushFailed as failed:
+        return None, failed
+    told = refusals.text()
+    error: PushError | None = InvalidEntries(told) if told is not None else blocked
+    if not len(batch):
+        return None, error
+    if limits.increment_duplicate_timestamp:
+        batch = spread_equal_times(batch)
+    if limits.ingestion_rate_mb:
+        size, rate, burst = int(sizes.sum()), limits.ingestion_rate_mb * _MIB, limits.ingestion_burst_size_mb * _MIB
+        if not states.take_bytes(tenant, size, now, rate, burst):
+            refusals.count("rate_limited", len(batch), size)
+            return None, ingestion_rate_error(tenant, limits, len(batch), size)
+    batch, sizes, unset = _keep(batch, sizes, *refuse_unset_times(batch, sizes, refusals))
+    batch, _, refused = _keep(batch, sizes, *admit(batch, sizes, tenant, limits, now, states, refusals))
+    if limits.discover_log_levels and limits.allow_structured_metadata:
+        batch = detect_levels(batch, limits.log_level_fields, limits.log_level_from_json_max_depth)
+    return drop_empty_values(batch), unset or refused or error
+
+
+def _keep(batch: Batch, sizes: I64, kept: Mask | None, error: PushError | None) -> tuple[Batch, I64, PushError | None]:
+    if kept is None:
+        return batch, sizes, error
+    rows = np.flatnonzero(kept)
+    return _with_used_streams(take_rows(batch, rows)), sizes[rows], error
+
+
+def _with_service_names(batch: Batch, candidates: Sequence[str]) -> Batch:
+    """The batch with every label set that has entries in its table once, service_name added."""
+    made = [with_service_name(labels, candidates) for labels in batch.streams]
+    return _with_used_streams(replace(batch, streams=made, selection=None))
+
+
+def _with_used_streams(batch: Batch) -> Batch:
+    used = np.bincount(batch.stream, minlength=len(batch.streams)) > 0
+    numbers: dict[Labels, int] = {}
+    back = np.full(len(batch.streams), -1, np.int32)
+    for stream in np.flatnonzero(used).tolist():
+        back[stream] = numbers.setdefault(batch.streams[stream], len(numbers))
+    if len(numbers) == len(batch.streams):
+        return batch
+    return renumber(batch, list(numbers), back)
+
+
+def _check_streams(
+    batch: Batch, tenant: str, limits: Limits, now: int, refusals: Refusals
+) -> tuple[Batch, PushError | None]:
+    """The batch without the streams that are refused as a whole, and the error if ingestion is blocked."""
+    blocked = blocked_error(tenant, limits, now)
+    refused: dict[int, str] = {}
+    for number, labels in enumerate(batch.streams):
+        wrong = labels_error(labels, limits)
+        if wrong is None and limits.enforced_labels:
+            wrong = missing_labels_error(labels, tenant, limits)
+        if wrong is not None:
+            refused[number], text = wrong
+            refusals.tell(text)
+        elif blocked is not None:
+            refused[number] = "blocked_ingestion"
+    if not refused:
+        return batch, None
+    lines = np.bincount(batch.stream, minlength=len(batch.streams))
+    sizes = np.bincount(batch.stream, batch.lines.lengths + metadata_sizes(batch)[0], minlength=len(batch.streams))
+    for number, reason in refused.items():
+        refusals.count(reason, int(lines[number]), int(sizes[number]))
+    stay = np.ones(len(batch.streams), np.bool_)
+    stay[list(refused)] = False
+    kept = _with_used_streams(take_rows(batch, np.flatnonzero(stay[batch.stream])))
+    return kept, blocked if blocked is not None and blocked.status != _SILENT else None

@@ -1,0 +1,131 @@
+"""Labels, label values and series: what streams there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from config import Limits
+from gateway.auth import tenant_of
+from gateway.query.errors import BadParameter
+from gateway.query.gojson import label_json, labels_json
+from gateway.query.params import Form, bounds, every, first
+from gateway.query.request import json_response, read_form
+from gateway.query.times import go_duration, prometheus_duration
+from gateway.query.work import run_for
+from gateway.state import Gateway
+from logql import parse_selector
+from logql.source import Matcher
+from storage.batch import Labels
+
+
+async def label_names(request: Request) -> Response:
+    """Names of the labels of streams in a time range, sorted."""
+    store = _gateway(request).store
+    return await _answer_names(request, store.label_names)
+
+
+async def label_values(request: Request) -> Response:
+    """Values of one label, sorted; none is an answer without `data`, whether or not the label exists."""
+    store, name = _gateway(request).store, request.path_params["name"]
+
+    def values(tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
+        return store.label_values(tenant, name, matchers, start, end)
+
+    return await _answer_names(request, values)
+
+
+async def series(request: Request) -> Response:
+    """Label sets of the streams that match any of the selectors; no selector or `{}`: all."""
+    tenant = tenant_of(request)
+    store, limits = _gateway(request).store, _gateway(request).settings.limits_for(tenant)
+    form = await read_form(request)
+    start, end = metadata_range(form, limits, time.time_ns())
+    groups = series_groups(every(form, "match", "match[]"))
+    accepted = request.headers.get("accept-encoding", "")
+    return await run_for(
+        request,
+        tenant,
+        lambda _ticket: json_response(series_answer(store.series(tenant, groups, start, end)), accepted),
+    )
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+async def _answer_names(request: Request, ask: Callable[[str, Sequence[Matcher], int, int], list[str]]) -> Response:
+    tenant = tenant_of(request)
+    form = await read_form(request)
+    start, end = metadata_range(form, _gateway(request).settings.limits_for(tenant), time.time_ns())
+    query = first(form, "query")
+    matchers = parse_selector(query) if query else ()
+    accepted = request.headers.get("accept-encoding", "")
+    return await run_for(
+        request,
+        tenant,
+        lambda _ticket: json_response(names_answer(ask(tenant, matchers, start, end)), accepted),
+    )
+
+
+def metadata_range(form: Form, limits: Limits, now: int) -> tuple[int, int]:
+    """Start and end (ns) of a question about labels, with the limits on time ranges applied.
+
+    Raises:
+        BadParameter: a time cannot be read, the range is backwards, too old or too long, in Loki's words.
+    """
+    start, end = bounds(form, now)
+    if limits.max_query_lookback:
+        start = max(start, now - limits.max_query_lookback)
+    if end < start:
+        # Loki has one text for both; a range given backwards counts as too old.
+        lookback = prometheus_duration(limits.max_query_lookback)
+        raise BadParameter(f"this data is no longer available, it is past now - max_query_lookback ({lookback})")
+    check_length(start, end, limits)
+    return start, end
+
+
+def check_length(start: int, end: int, limits: Limits) -> None:
+    """Refuses a time range longer than max_query_length.
+
+    Raises:
+        BadParameter: in Loki's words.
+    """
+    if limits.max_query_length and end - start > limits.max_query_length:
+        length, limit = go_duration(end - start), prometheus_duration(limits.max_query_length)
+        raise BadParameter(f"the query time range exceeds the limit (query length: {length}, limit: {limit})")
+
+
+def series_groups(texts: Sequence[str]) -> list[Sequence[Matcher]]:
+    """Matchers of each selector given; none, or a single `{}`, is no group: everything.
+
+    Raises:
+        BadParameter: `{}` beside others.
+        LogQLError: one is no selector.
+    """
+    distinct = sorted(set(texts))
+    if not distinct or (len(distinct) == 1 and _is_all(distinct[0])):
+        return []
+    if any(_is_all(text) for text in distinct):
+        raise BadParameter("0 matchers in group: {}")
+    return [parse_selector(text) for text in distinct]
+
+
+def _is_all(text: str) -> bool:
+    return text.replace(" ", "") == "{}"
+
+
+def names_answer(names: Sequence[str]) -> bytes:
+    """The answer of labels and label values. Loki leaves an empty `data` out."""
+    if not names:
+        return b'{"status":"success"}\n'
+    return b'{"status":"success","data":[' + b",".join(map(label_json, names)) + b"]}\n"
+
+
+def series_answer(series: Sequence[Labels]) -> bytes:
+    """The answer of series; here an empty `data` stays."""
+    return b'{"status":"success","data":[' + b",".join(map(labels_json, series)) + b"]}\n"

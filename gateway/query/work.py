@@ -1,0 +1,46 @@
+"""Running a request's work on the query threads, for as long as somebody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from gateway.query.errors import QueryCancelled
+from gateway.query.pool import Ticket
+from gateway.state import Gateway
+
+T = TypeVar("T")
+
+NS_PER_SECOND = 1_000_000_000
+
+
+async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) -> T:
+    """The result of `work`, run on a query thread within the tenant's query timeout.
+
+    Raises:
+        QueryTimeout: the time is over, waiting included.
+        QueryCancelled: the client has gone.
+        TooManyQueries: the queue is full.
+    """
+    gateway: Gateway = request.app.state.gateway
+    settings = gateway.settings
+    timeout = settings.limits_for(tenant).query_timeout or settings.query.timeout
+    ticket = Ticket(timeout / NS_PER_SECOND)
+    running = asyncio.ensure_future(gateway.queries.run(ticket, lambda: work(ticket)))
+    watching = asyncio.ensure_future(_client_gone(request))
+    try:
+        await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            raise QueryCancelled
+        return running.result()
+    finally:
+        for task in (running, watching):
+            task.cancel()
+
+
+async def _client_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,251 @@
+"""One server's life: bind, open the store, serve, drain, close.
+
+The socket listens before the store is open, so that a long replay is seen as `/ready` 503 and not as a refused
+connection; everything else is answered 503 until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+
+from config import Settings
+from gateway import logs
+from gateway.app import create_app
+from gateway.listener import CannotListen, Listener, bind, url_of
+from gateway.logs import event
+from gateway.metrics import Metrics
+from gateway.push.streams import TenantStreams
+from gateway.query.pool import QueryPool
+from gateway.state import ByteBudget, Gateway, Phase
+from gateway.store_options import store_options
+from storage import ReplayProgress, Store, open_store
+from storage.errors import StorageError
+
+_log = logging.getLogger("weir.serve")
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread keeps the interpreter when others want it: with Python's 5 ms, push p99 beside four busy threads was
+285 ms instead of 22."""
+
+PROGRESS_EVERY = 5.0
+"""Seconds between log lines of a long replay."""
+
+_NS_PER_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How opening the store ended: one of the two is set."""
+
+    store: Store | None = None
+    error: BaseException | None = None
+
+
+def serve(settings: Settings, notes: Sequence[str] = ()) -> int:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        settings: in force.
+        notes: what loading them had to say, logged once at the start.
+
+    Returns:
+        0 after a clean end; 1 if it could not start, requests had to be cut, or the store did not close.
+    """
+    metrics = Metrics(weir_version())
+    logs.configure(settings.log.level, settings.log.format, metrics.logged)
+    _tune()
+    try:
+        bound = bind(settings)
+    except CannotListen as error:
+        event(_log, logging.ERROR, str(error))
+        return 1
+    with asyncio.Runner() as runner, bound:
+        runner.get_loop().set_exception_handler(_on_loop_error)
+        return runner.run(_Server(settings, metrics, bound, notes).run())
+
+
+def weir_version() -> str:
+    """The installed package's version."""
+    try:
+        return version("weir")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _tune() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    # Arrow's own allocator: the system's gave memory back after each row group and paid for it in page faults.
+    if "mimalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.mimalloc_memory_pool())
+    # A connection is a file; the usual soft limit of 1024 is below server.max_connections plus open blocks.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    event(_log, logging.ERROR, str(context.get("message", "event loop error")), exc_info=error)
+
+
+async def _first_of(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+class _Server:
+    """One run of serve()."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, bound: socket.socket, notes: Sequence[str]) -> None:
+        self._settings = settings
+        self._notes = notes
+        self._url = url_of(bound)
+        server = settings.server
+        self._gateway = Gateway(
+            settings=settings,
+            metrics=metrics,
+            stream_states=TenantStreams(),
+            queries=QueryPool(settings.query.threads, settings.query.max_concurrent),
+            ingest=ByteBudget(server.ingest_in_flight, server.push_wait / _NS_PER_SECOND),
+        )
+        metrics.attach(self._gateway)
+        self._listener = Listener(create_app(self._gateway), settings, metrics, bound)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._progress_logged = time.monotonic()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        await self._listener.start()
+        opening = self._open_store()
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await _first_of(opening, stopping)
+            if opening.done():
+                if (error := opening.result().error) is not None:
+                    return self._refused(error)
+                self._ready(opening.result().store)
+                await stopping
+            return await self._end(opening)
+        finally:
+            stopping.cancel()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _open_store(self) -> asyncio.Future[Opened]:
+        """Opens the store in a thread of its own: a daemon, so that a replay which outlasts a stop cannot hold it."""
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[Opened] = loop.create_future()
+
+        def deliver(run: Callable[[], None]) -> None:
+            loop.call_soon_threadsafe(run)
+
+        def progress(now: ReplayProgress) -> None:
+            loop.call_soon_threadsafe(self._on_progress, now)
+
+        def open_it() -> None:
+            try:
+                store = open_store(self._settings.data_dir, store_options(self._settings), deliver, progress)
+                result = Opened(store=store)
+            except BaseException as error:  # noqa: BLE001 - handed to the loop, which ends the server with it
+                result = Opened(error=error)
+            loop.call_soon_threadsafe(opened.set_result, result)
+
+        threading.Thread(target=open_it, name="open-store", daemon=True).start()
+        return opened
+
+    def _on_progress(self, now: ReplayProgress) -> None:
+        self._gateway.progress = (
+            f"replaying the WAL: {now.segments_done} of {now.segments} segments, {now.entries} entries"
+        )
+        if time.monotonic() - self._progress_logged >= PROGRESS_EVERY:
+            self._progress_logged = time.monotonic()
+            event(_log, logging.INFO, self._gateway.progress, url=self._url)
+
+    def _ready(self, store: Store | None) -> None:
+        assert store is not None
+        self._gateway.opened(store)
+        for note in self._notes:
+            event(_log, logging.INFO, note)
+        replay = store.figures().replay
+        event(
+            _log,
+            logging.INFO,
+            f"listening on {self._url}",
+            data_dir=str(self._settings.data_dir.absolute()),
+            version=self._gateway.metrics.version,
+            replayed_segments=replay.segments,
+            replayed_entries=replay.entries,
+            replay_seconds=round(replay.seconds, 3),
+        )
+
+    def _refused(self, error: BaseException) -> int:
+        expected = isinstance(error, StorageError | OSError)
+        event(_log, logging.ERROR, f"cannot open the store: {error}", exc_info=None if expected else error)
+        return 1
+
+    async def _end(self, opening: asyncio.Future[Opened]) -> int:
+        gateway = self._gateway
+        gateway.phase = Phase.STOPPING
+        event(_log, logging.INFO, "stopping", requests=len(gateway.requests))
+        deadline = time.monotonic() + self._settings.server.shutdown_timeout / _NS_PER_SECOND
+        was_cut = await self._drain(deadline)
+        code = await self._close_store(opening, deadline)
+        gateway.queries.close()
+        event(_log, logging.INFO, "stopped", cut=was_cut)
+        return 1 if was_cut else code
+
+    async def _drain(self, deadline: float) -> int:
+        """Lets requests in flight end until the deadline or a second signal; returns how many were cut."""
+        draining = asyncio.ensure_future(self._listener.stop(max(0.0, deadline - time.monotonic())))
+        hurrying = asyncio.ensure_future(self._hurry.wait())
+        await _first_of(draining, hurrying)
+        hurrying.cancel()
+        if draining.done() and draining.result():
+            return 0
+        left = list(self._gateway.requests)
+        for request in left:
+            event(
+                _log,
+                logging.ERROR,
+                f"cut at shutdown: {request}",
+                method=request.method,
+                path=request.path,
+                client=request.client,
+                age=round(time.monotonic() - request.started, 1),
+            )
+        draining.cancel()
+        await self._listener.cut()
+        return len(left)
+
+    async def _close_store(self, opening: asyncio.Future[Opened], deadline: float) -> int:
+        if not opening.done():
+            await asyncio.wait({opening}, timeout=max(0.0, deadline - time.monotonic()))
+        if not opening.done():
+            event(_log, logging.ERROR, f"cut at shutdown: {self._gateway.progress}")
+            return 1
+        store = opening.result().store
+        if store is None:
+            return self._refused(opening.result().error or RuntimeError("no store"))
+        try:
+            await asyncio.to_thread(store.close)
+        except (StorageError, OSError) as error:
+            event(_log, logging.ERROR, f"the store did not close: {error}")
+            return 1
+        return 0

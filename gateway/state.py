@@ -1,0 +1,219 @@
+"""Gateway: what every door of one server shares. Found by requests as `request.app.state.gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from config.settings import Settings
+from gateway.auth import Scope, ScopedRoute
+from gateway.query.pool import QueryPool
+from logql.source import Matcher, Source
+from storage.batch import Batch, Labels
+from storage.errors import StorageError
+from storage.figures import Figures
+
+if TYPE_CHECKING:
+    from gateway.metrics import Metrics
+    from gateway.push.streams import TenantStreams
+    from storage import BatchId, Receipt
+
+
+class NotReady(Exception):  # noqa: N818 - a state, not a mistake: the caller is to come back later
+    """The store is not open (yet, or any more); the text says why (503)."""
+
+
+class IngestBusy(Exception):  # noqa: N818 - a state, not a mistake: the caller is to come back later
+    """Push bodies in work fill the budget and did not drain in time (503)."""
+
+
+class LogStore(Source, Protocol):
+    """What the gateway asks of the store: storage.Store, and what tests put in its place."""
+
+    def append(
+        self,
+        tenant: str,
+        batch: Batch,
+        done: Callable[[Receipt | StorageError], None],
+        *,
+        batch_id: BatchId | None = None,
+    ) -> None:
+        """Stores a batch; returns at once, `done` is called when it is on disk or refused."""
+
+    def label_names(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
+        """Sorted names of labels of matching streams with entries between start and end (ns)."""
+
+    def label_values(self, tenant: str, name: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
+        """Sorted values of one label."""
+
+    def series(self, tenant: str, groups: Sequence[Sequence[Matcher]], start: int, end: int) -> list[Labels]:
+        """Label sets matching any group; no groups: all."""
+
+    def flush(self) -> None:
+        """Blocks until everything is in blocks and durable."""
+
+    def close(self) -> None:
+        """Syncs and closes; blocking."""
+
+    def figures(self) -> Figures:
+        """What storage counts about itself."""
+
+
+class Phase(StrEnum):
+    """Where the server is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+class ByteBudget:
+    """Bytes of push bodies being worked on, so that memory stays flat however many pushers there are.
+
+    First come, first served: a big body is not starved by small ones. One bigger than the whole budget is let in when
+    nothing else is, or it could never be.
+    """
+
+    def __init__(self, limit: int, wait: float) -> None:
+        """`limit` in bytes; `wait` in seconds, how long a push may wait for room."""
+        self.limit = limit
+        self.used = 0
+        self._wait = wait
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Pushes that wait for room."""
+        return len(self._queue)
+
+    @asynccontextmanager
+    async def hold(self, size: int) -> AsyncIterator[None]:
+        """Room for `size` bytes for the time of the block.
+
+        Raises:
+            IngestBusy: there was no room for `wait` seconds.
+        """
+        await self._acquire(size)
+        try:
+            yield
+        finally:
+            self.used -= size
+            self._admit()
+
+    async def _acquire(self, size: int) -> None:
+        if not self._queue and self._fits(size):
+            self.used += size
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (size, turn)
+        self._queue.append(entry)
+        try:
+            async with asyncio.timeout(self._wait):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self.used -= size  # let in and called off in the same turn of the loop
+            with suppress(ValueError):  # _admit drops the entries of those who left
+                self._queue.remove(entry)
+            self._admit()
+            if isinstance(error, TimeoutError):
+                raise IngestBusy("too many bytes are being ingested, try again later") from error
+            raise
+
+    def _fits(self, size: int) -> bool:
+        return self.used == 0 or self.used + size <= self.limit
+
+    def _admit(self) -> None:
+        while self._queue and self._fits(self._queue[0][0]):
+            size, turn = self._queue.popleft()
+            if not turn.done():
+                self.used += size
+                turn.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """One request being answered.
+
+    Attributes:
+        method: of the request.
+        path: as asked for.
+        client: address and port, or "-".
+        started: time.monotonic() seconds.
+        scope: the ASGI scope; holds the route once it is found.
+    """
+
+    method: str
+    path: str
+    client: str
+    started: float
+    scope: MutableMapping[str, Any]
+
+    @property
+    def route_label(self) -> str:
+        """The `route` label of metrics; "other" where no route is found."""
+        found = self.scope.get("route")
+        return found.label if isinstance(found, ScopedRoute) else "other"
+
+    @property
+    def permission(self) -> Scope:
+        """What the route needs; OPEN where no route is found."""
+        found = self.scope.get("route")
+        return found.permission if isinstance(found, ScopedRoute) else Scope.OPEN
+
+    def __str__(self) -> str:
+        age = time.monotonic() - self.started
+        return f"{self.method} {self.path} from {self.client}, {age:.1f} s old"
+
+
+@dataclass(slots=True, eq=False)
+class Gateway:
+    """One server.
+
+    Attributes:
+        settings: as loaded.
+        metrics: counters of the doors.
+        stream_states: what push validation remembers of streams.
+        queries: worker threads for queries.
+        ingest: budget of push bodies in work.
+        requests: requests being answered.
+        phase: where the server is in its life.
+        progress: what it is doing while it starts.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    stream_states: TenantStreams
+    queries: QueryPool
+    ingest: ByteBudget
+    requests: set[InFlight] = field(default_factory=set)
+    phase: Phase = Phase.STARTING
+    progress: str = "opening the store"
+    _store: LogStore | None = None
+
+    @property
+    def store(self) -> LogStore:
+        """The open store.
+
+        Raises:
+            NotReady: it is not open yet.
+        """
+        if self._store is None:
+            raise NotReady(f"not ready: {self.progress}")
+        return self._store
+
+    @property
+    def open_store(self) -> LogStore | None:
+        """The store if it is open."""
+        return self._store
+
+    def opened(self, store: LogStore) -> None:
+        """The store is open: from now on requests are served."""
+        self._store = store
+        self.phase = Phase.READY

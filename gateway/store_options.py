@@ -1,0 +1,30 @@
+"""From settings to what the store takes: seconds instead of ns, its own dataclasses instead of ours."""
+
+from __future__ import annotations
+
+from config import Settings
+from storage import BlockOptions, FlushOptions, StoreOptions, SyncMode
+
+_NS_PER_SECOND = 1_000_000_000
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """How the store of a server with these settings works."""
+    wal, memtable, block = settings.wal, settings.memtable, settings.block
+    return StoreOptions(
+        sync=SyncMode(wal.sync),
+        sync_interval=wal.interval / _NS_PER_SECOND,
+        segment_size=wal.segment_size,
+        reserve=wal.reserve,
+        flush=FlushOptions(
+            size=memtable.size,
+            max_age=memtable.max_age / _NS_PER_SECOND,
+            small_tenant=memtable.small_tenant,
+            small_tenant_max_age=memtable.small_tenant_max_age / _NS_PER_SECOND,
+        ),
+        blocks=BlockOptions(
+            row_group_rows=block.row_group_rows,
+            row_group_size=block.row_group_size,
+            compression_level=block.compression_level,
+        ),
+    )

@@ -1,0 +1,186 @@
+"""Line filters: |= != |~ !~ |> !> with `or` chains and ip("...") (LOKI.md 3.5).
+
+Two forms of one rule: `keeps` decides a line, and is the oracle; `narrow` decides a Batch's lines together and says the
+same of each of them. Literals and regexes run in Arrow over the whole line column, without the GIL; patterns and
+addresses row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logql.ast import LineFilter, LineFilterOp, LineFilterOperand
+from logql.errors import StageError
+from logql.ip import has_address, ip_test
+from logql.literals import to_bytes
+from logql.pattern import line_matches, parse_line_pattern
+from logql.regex import compile_regex, is_plain_text, searches
+from storage.batch import I64, Batch, Mask, Texts
+
+_FEW = 4
+"""Rows are copied together before a test when fewer than one in this many are left."""
+
+
+class LineTest(Protocol):
+    """What one operand asks of a line, `or` and negation aside."""
+
+    def line(self, line: bytes) -> bool:
+        """Whether the line passes."""
+
+    def column(self, lines: Texts) -> Mask:
+        """bool[n]: `line` of each of n lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Contains:
+    needle: bytes
+
+    def line(self, line: bytes) -> bool:
+        return self.needle in line
+
+    def column(self, lines: Texts) -> Mask:
+        if not self.needle:
+            return np.ones(len(lines), np.bool_)
+        return _mask(pc.match_substring(lines.to_arrow(), pattern=self.needle))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    pattern: str
+    regex: Any
+
+    def line(self, line: bytes) -> bool:
+        return searches(self.regex, line)
+
+    def column(self, lines: Texts) -> Mask:
+        lines = lines.compact()
+        raw = lines.to_arrow()
+        strings = pa.Array.from_buffers(pa.large_string(), len(lines), raw.buffers())
+        try:
+            found = _mask(pc.match_substring_regex(strings, pattern=to_bytes(self.pattern)))
+        except pa.ArrowInvalid:  # larger than Arrow lets a regex be; `regex` has more room
+            return _row_by_row(self.line, lines)
+        for row in _invalid_rows(strings):
+            found[row] = self.line(lines[row])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _ByRow:
+    """A test that has no column form yet."""
+
+    test: Callable[[bytes], bool]
+
+    def line(self, line: bytes) -> bool:
+        return self.test(line)
+
+    def column(self, lines: Texts) -> Mask:
+        return _row_by_row(self.test, lines)
+
+
+def _mask(found: Any) -> Mask:
+    mask: Mask = np.array(found.to_numpy(zero_copy_only=False), np.bool_)
+    return mask
+
+
+def _row_by_row(test: Callable[[bytes], bool], lines: Texts) -> Mask:
+    return np.fromiter(map(test, lines.tolist()), np.bool_, len(lines))
+
+
+def _invalid_rows(strings: Any) -> list[int]:
+    """Rows that are not valid UTF-8, found by halving: n rows cost one pass, each bad one log n more."""
+    bad: list[int] = []
+    spans = [(0, len(strings))]
+    while spans:
+        start, stop = spans.pop()
+        if start == stop or _is_valid(strings.slice(start, stop - start)):
+            continue
+        if stop - start == 1:
+            bad.append(start)
+        else:
+            middle = (start + stop) // 2
+            spans += [(start, middle), (middle, stop)]
+    return bad
+
+
+def _is_valid(strings: Any) -> bool:
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _line_test(op: LineFilterOp, operand: LineFilterOperand) -> LineTest:
+    contains = op in (LineFilterOp.CONTAINS, LineFilterOp.NOT_CONTAINS)
+    if operand.is_ip:
+        if not contains:
+            raise StageError("ip: invalid operation")
+        return _ByRow(partial(has_address, test=ip_test(operand.text)))
+    if contains:
+        return _Contains(to_bytes(operand.text))
+    if op in (LineFilterOp.PATTERN, LineFilterOp.NOT_PATTERN):
+        return _ByRow(partial(line_matches, parse_line_pattern(operand.text)))
+    regex = compile_regex(operand.text)
+    return _Contains(to_bytes(operand.text)) if is_plain_text(operand.text) else _Search(operand.text, regex)
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilterStage:
+    """One line filter, ready to run.
+
+    Attributes:
+        negative: lines that pass a test are dropped, the others kept.
+        tests: one an operand; a line passes when it passes any.
+    """
+
+    negative: bool
+    tests: tuple[LineTest, ...]
+
+    @classmethod
+    def of(cls, node: LineFilter) -> LineFilterStage:
+        """The stage of a node.
+
+        Raises:
+            RegexError: an operand is no regex.
+            StageError: an operand is no pattern or address, or ip() stands after an operator that has none.
+        """
+        return cls(node.op.negative, tuple(_line_test(node.op, operand) for operand in node.operands))
+
+    def keeps(self, line: bytes) -> bool:
+        """Whether the line goes on."""
+        return any(test.line(line) for test in self.tests) != self.negative
+
+    def keeps_each(self, lines: Texts) -> Mask:
+        """bool[n]: `keeps` of each of n lines."""
+        found = self.tests[0].column(lines)
+        for test in self.tests[1:]:
+            found |= test.column(lines)
+        return ~found if self.negative else found
+
+    def narrow(self, batch: Batch) -> Batch:
+        """The batch with only those rows selected whose lines go on."""
+        selection = batch.selection
+        if selection is None:
+            return replace(batch, selection=_rows(self.keeps_each(batch.lines)))
+        if _FEW * len(selection) < len(batch):
+            kept = self.keeps_each(batch.lines.take(selection))
+        else:
+            kept = self.keeps_each(batch.lines)[selection]
+        return replace(batch, selection=selection[kept])
+
+
+def _rows(mask: Mask) -> I64:
+    return np.flatnonzero(mask).astype(np.int64, copy=False)
+
+
+def line_filter_stages(nodes: Sequence[LineFilter]) -> tuple[LineFilterStage, ...]:
+    """The stages of several nodes. Raises as `LineFilterStage.of`."""
+    return tuple(map(LineFilterStage.of, nodes))
