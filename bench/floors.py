@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import snappy
 import zstandard
+
 from gateway.push.push_messages import PushRequest
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import snappy
-from gateway.push.push_messages import PushRequest
 
 from bench.lines import lines
+from gateway.push.push_messages import PushRequest
 
 APPS = ("json", "logfmt", "nginx")
 PODS = 10

@@ -21,6 +21,9 @@ _MODULES = ("server", "store", "distributor", "querier")
 """What /services lists: the parts of Weir that have a life of their own, under the names Loki's users know."""
 
 
+_CONFIG_MODES: dict[str, Literal["diff", "defaults"]] = {"diff": "diff", "defaults": "defaults"}
+
+
 def _gateway(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
@@ -50,10 +53,7 @@ async def buildinfo(request: Request) -> Response:
 
 async def settings(request: Request) -> Response:
     """The settings as YAML, secrets masked; `mode=diff`: what is not default, `mode=defaults`: the defaults."""
-    asked = first(await read_form(request), "mode")
-    mode: Literal["full", "diff", "defaults"] = "full"
-    if asked == "diff" or asked == "defaults":
-        mode = asked
+    mode = _CONFIG_MODES.get(first(await read_form(request), "mode"), "full")
     text = dump_yaml(_gateway(request).settings, mode=mode)
     return PlainTextResponse(text)
 

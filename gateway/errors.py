@@ -78,6 +78,8 @@ class Failure:
 
     def response(self) -> Response:
         """The answer as Go's http.Error writes it."""
+        if not self.text:
+            return Response(status_code=self.status, headers=self.headers)
         body = self.text.encode("utf-8", "surrogateescape")
         headers = {**self.headers, "X-Content-Type-Options": "nosniff"}
         return Response(body, self.status, headers, "text/plain; charset=utf-8")

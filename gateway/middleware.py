@@ -74,7 +74,13 @@ class Requests:
         scope = request.scope
         moved = clean_path(scope, self._prefix)
         if moved is not None:
-            await exchange.send({"type": "http.response.start", "status": 301, "headers": [(b"location", moved)]})
+            await exchange.send(
+                {
+                    "type": "http.response.start",
+                    "status": 301,
+                    "headers": [(b"location", moved), (b"content-length", b"0")],
+                }
+            )
             await exchange.send({"type": "http.response.body", "body": b""})
             return
         try:

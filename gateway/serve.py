@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -31,6 +32,7 @@ from gateway.push.streams import TenantStreams
 from gateway.query.pool import QueryPool
 from gateway.state import ByteBudget, Gateway, Phase
 from gateway.store_options import store_options
+from logql import parse
 from storage import ReplayProgress, Store, open_store
 from storage.errors import StorageError
 
@@ -165,7 +167,10 @@ class _Server:
                 result = Opened(store=store)
             except BaseException as error:  # noqa: BLE001 - handed to the loop, which ends the server with it
                 result = Opened(error=error)
-            loop.call_soon_threadsafe(opened.set_result, result)
+            with suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                loop.call_soon_threadsafe(opened.set_result, result)
+            # Builds the parser (0.1 s) before the first query would, on the event loop.
+            parse('{ready="soon"}')
 
         threading.Thread(target=open_it, name="open-store", daemon=True).start()
         return opened

@@ -34,13 +34,14 @@ def query(
         int, typer.Option("--limit", metavar="N", min=0, help="Most lines to print; 0 prints all there are.")
     ] = 30,
     direction: Annotated[
-        Direction, typer.Option("--direction", help="`backward` is newest first.")
+        Direction, typer.Option("--direction", metavar="|".join(Direction), help="`backward` is newest first.")
     ] = Direction.BACKWARD,
     output: Annotated[
         Form,
         typer.Option(
             "--output",
             "-o",
+            metavar="|".join(Form),
             help="`default`: local time, labels, line; `raw`: the line; `jsonl`: a JSON object a line.",
         ),
     ] = Form.DEFAULT,

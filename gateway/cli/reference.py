@@ -64,21 +64,11 @@ def _row(param: Any) -> str:
     if _positional(param):
         name = f"`{_metavar(param)}`"
     else:
-        value = _value(param)
-        name = ", ".join(f"`{flag}{value}`" for flag in reversed(param.opts))
+        value = "" if _is_switch(param) else f" {param.metavar}".replace("|", "\\|")
+        name = ", ".join(f"`{flag}{value}`" for flag in param.opts)
     variables = [param.envvar] if isinstance(param.envvar, str) else param.envvar or []
     default = "" if param.default is None or _is_switch(param) else f"`{param.default}`"
     return f"| {name} | {default} | {', '.join(f'`{each}`' for each in variables)} | {param.help} |"
-
-
-def _value(param: Any) -> str:
-    if _is_switch(param):
-        return ""
-    return f" {param.metavar}" if param.metavar else " " + "\\|".join(_choices(param))
-
-
-def _choices(param: Any) -> list[str]:
-    return [str(choice) for choice in param.type.choices]
 
 
 def _is_switch(param: Any) -> bool:

@@ -16,13 +16,14 @@ from gateway.push.json_inside import (
     BAD_OBJECT,
     BAD_STRING,
     BAD_VALUE,
+    BadJson,
     Type,
     array_items,
     integer,
     object_items,
     unescaped,
 )
-from gateway.push.json_reader import BadJson, Reader
+from gateway.push.json_reader import Reader
 from gateway.push.label_text import labels_from_pairs, labels_from_text
 from gateway.push.times import ZERO_TIME, BadTime, rfc3339
 from storage.batch import Batch

@@ -7,20 +7,22 @@ last counts. A decoder that is only right would refuse what Loki takes and say o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from enum import Enum
 
-from gateway.push.json_reader import BadJson
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOKEN = re.compile(rb"[^ \t\r\n,}\]]*")
 _BRACKETS = {
     ord("["): re.compile(rb'["\[\]]'),
     ord("{"): re.compile(rb'["{}]'),
 }
-_ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4})|)')
+_ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
+_ESCAPED_TEXT = re.compile(rb'[^\\]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^\\]*+)*+')
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SIMPLE = {
     b'"': b'"',
     b"\\": b"\\",
@@ -32,6 +34,10 @@ _SIMPLE = {
     b"t": b"\t",
 }
 _INTEGER = re.compile(rb"-?[0-9]+")
+
+
+class BadJson(Exception):  # noqa: N818 - internal to the JSON decoders: becomes MalformedPush
+    """The body is refused; the text is Loki's, as far as it is built (callers put the field's name in front)."""
 
 
 class Type(Enum):
@@ -189,17 +195,41 @@ def unescaped(text: bytes, fault: str = BAD_VALUE) -> bytes:
     """
     if b"\\" not in text:
         return text
+    if not _ESCAPED_TEXT.fullmatch(text):
+        raise BadJson(fault)
+    try:
+        return _unescaped_whole(text)
+    except ValueError:
+        return _unescaped_by_one(text)
+
+
+def _unescaped_whole(text: bytes) -> bytes:
+    """As `unescaped`, by the standard library's scanner.
+
+    Raises:
+        ValueError: the text has what would confuse it: quotes, or surrogates beside bytes that are no UTF-8.
+    """
+    try:
+        read = text.decode()
+    except UnicodeDecodeError:
+        if _SURROGATE.search(text):
+            raise
+        read = text.decode("utf-8", "surrogateescape")
+        return str(json.loads(f'"{read}"', strict=False)).encode("utf-8", "surrogateescape")
+    read = json.loads(f'"{read}"', strict=False)
+    try:
+        return read.encode()
+    except UnicodeEncodeError:
+        return read.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def _unescaped_by_one(text: bytes) -> bytes:
     out: list[bytes] = []
     at = 0
-    while True:
-        backslash = text.find(b"\\", at)
-        if backslash < 0:
-            out.append(text[at:])
-            return b"".join(out)
-        out.append(text[at:backslash])
-        found = _ESCAPE.match(text, backslash)
-        if found is None or found.end() == backslash + 1:
-            raise BadJson(fault)
+    for found in _ESCAPE.finditer(text):
+        if found.start() < at:  # the second half of a pair
+            continue
+        out.append(text[at : found.start()])
         at = found.end()
         if found[1]:
             out.append(_SIMPLE[found[1]])
@@ -211,6 +241,8 @@ def unescaped(text: bytes, fault: str = BAD_VALUE) -> bytes:
                 code = 0x10000 + ((code - 0xD800) << 10) + (int(low[2], 16) - 0xDC00)
                 at = low.end()
         out.append("\ufffd".encode() if 0xD800 <= code < 0xE000 else chr(code).encode())
+    out.append(text[at:])
+    return b"".join(out)
 
 
 def integer(text: bytes) -> int:

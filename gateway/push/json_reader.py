@@ -13,6 +13,8 @@ import math
 import re
 from typing import Final
 
+from gateway.push.json_inside import BadJson, unescaped
+
 PIECE: Final = 512
 MAX_DEPTH: Final = 10_000
 
@@ -24,21 +26,9 @@ _FLOAT = re.compile(rb"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BIG_FLOAT = re.compile(rb"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NUMBER_END = frozenset(b",]} \t\n\r")
 _DIGITS = frozenset(b"0123456789")
-_ESCAPED: Final = {
-    ord('"'): '"',
-    ord("\\"): "\\",
-    ord("/"): "/",
-    ord("b"): "\b",
-    ord("f"): "\f",
-    ord("n"): "\n",
-    ord("r"): "\r",
-    ord("t"): "\t",
-}
-_HEX = {code: int(chr(code), 16) for code in b"0123456789abcdefABCDEF"}
-
-
-class BadJson(Exception):  # noqa: N818 - internal to the JSON decoders: becomes MalformedPush
-    """The body is refused; the text is Loki's, as far as it is built (callers put the field's name in front)."""
+_GOOD_STRING = re.compile(rb'[^"\\]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*+)*+')
+_ESCAPED = frozenset(b'"\\/bfnrt')
+_HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 class Reader:
@@ -171,10 +161,11 @@ class Reader:
             return b""
         if char != ord('"'):
             raise self.refuse("ReadString", f'expects " or n, but found {_shown(char)}')
-        return self._string_body("ReadString")
+        plain = self._string_body("ReadString")
+        return self.string_tail() if plain is None else plain
 
-    def _string_body(self, operation: str) -> bytes:
-        """The rest of a string whose opening quote is read."""
+    def _string_body(self, operation: str) -> bytes | None:
+        """Reads the rest of a string whose opening quote is read; None if that has to be read by string_tail."""
         body, start = self.body, self.at
         plain = _PLAIN.match(body, start)
         end = plain.end() if plain else start
@@ -185,63 +176,45 @@ class Reader:
                 return body[start:end]
             if body[end] < 0x20:
                 raise self.refuse(operation, f"invalid control character found: {body[end]}")
-        return self.string_tail()
+        return None
+
+    def _skip_string(self, operation: str) -> None:
+        if self._string_body(operation) is None:
+            self._skip_string_tail()
 
     def string_tail(self) -> bytes:
         """The rest of a string, escapes undone; control characters pass here."""
-        out: list[bytes] = []
-        body = self.body
-        while True:
-            plain = _UNTIL_ESCAPE.match(body, self.at)
-            end = plain.end() if plain else self.at
-            out.append(body[self.at : end])
-            if end >= len(body):
-                self._moved(end)
-                self._no_more()
+        start = self.at
+        self._skip_string_tail()
+        return unescaped(self.body[start : self.at - 1])
+
+    def _skip_string_tail(self) -> None:
+        good = _GOOD_STRING.match(self.body, self.at)
+        if good and good.end() > self.at:
+            self._moved(good.end())
+        while True:  # once if the string is good; a bad escape is found by reading it as it is read
+            char = self.byte()
+            if self._ended:
                 raise self.refuse("readStringSlowPath", "unexpected end of input")
-            self._moved(end + 1)
-            if body[end] == ord('"'):
-                return b"".join(out)
-            out.append(self._escape(self.byte()).encode())
+            if char == ord('"'):
+                return
+            if char == ord("\\"):
+                self._skip_escape(self.byte())
 
-    def _escape(self, char: int) -> str:
-        if char in _ESCAPED:
-            return _ESCAPED[char]
-        if char != ord("u"):  # at the end of the body too, where it is the zero byte
+    def _skip_escape(self, char: int) -> None:
+        """Reads an escape that may be bad; `char` follows its backslash, 0 at the end of the body."""
+        if char == ord("u"):
+            self._four_digits()
+        elif char not in _ESCAPED:
             raise self.refuse("readEscapedChar", "invalid escape char after \\")
-        high = self._four_digits()
-        if not 0xD800 <= high < 0xE000:
-            return chr(high)
-        if self.byte_is_not(ord("\\")):
-            return "\ufffd"
-        char = self.byte()
-        if char != ord("u"):
-            return "\ufffd" + self._escape(char)
-        low = self._four_digits()
-        if high < 0xDC00 <= low < 0xE000:
-            return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-        return "\ufffd" + (chr(low) if not 0xD800 <= low < 0xE000 else "\ufffd")
 
-    def byte_is_not(self, wanted: int) -> bool:
-        """Reads one byte and steps back if it is another than `wanted`."""
-        if self.byte() == wanted:
-            return False
-        self.unread()
-        if self._ended:
-            raise self.refuse("readStringSlowPath", "unexpected end of input")
-        return True
-
-    def _four_digits(self) -> int:
-        code = 0
+    def _four_digits(self) -> None:
         for _ in range(4):
             char = self.byte()
             if self._ended:
                 raise self.refuse("readStringSlowPath", "unexpected end of input")
-            digit = _HEX.get(char)
-            if digit is None:
+            if char not in _HEX:
                 raise self.refuse("readU4", f"expects 0~9 or a~f, but found {_shown(char)}")
-            code = code * 16 + digit
-        return code
 
     # -- skipping
 
@@ -286,7 +259,7 @@ class Reader:
 
     def _skip_key(self, first: int) -> None:
         if first == ord('"'):
-            self._string_body("ReadString")
+            self._skip_string("ReadString")
         else:
             self._literal(b"ull")
         char = self.token()
@@ -297,7 +270,7 @@ class Reader:
         """Reads a scalar whole, or opens an array or object that has something in it (True)."""
         char = self.token()
         if char == ord('"'):
-            self._string_body("trySkipString")
+            self._skip_string("trySkipString")
         elif char in (ord("{"), ord("[")):
             if depth + len(closers) + 1 > MAX_DEPTH:
                 raise self.refuse("incrementDepth", "exceeded max depth")

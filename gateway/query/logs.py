@@ -69,8 +69,10 @@ async def query_range(request: Request) -> Response:
     query = read_query(form, flags, gateway.settings.limits_for(tenant), time.time_ns())
     accepted = request.headers.get("accept-encoding", "")
 
+    queued = time.monotonic()
+
     def work(ticket: Ticket) -> tuple[Response, Stats]:
-        waited = time.monotonic() - arrived
+        waited = time.monotonic() - queued
         result = run(store, tenant, query, ticket)
         return json_response(streams_answer(result, query.flags, waited), accepted), result.stats
 

@@ -1,0 +1,68 @@
+"""detected_level of whole batches: the scalar rule for every row, wherever the level comes from."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.push.detected_level import detect_levels
+from gateway.push.levels import detect_level
+from storage.batch import MAX_COLUMNS
+from tests.gateway.push.pushes import batch_of, entries_of, one_stream
+
+LEVELS = st.sampled_from(["info", "WRN", "err", "notice", "Fatal"])
+METADATA = st.dictionaries(
+    st.sampled_from(["level", "severity", "detected_level", "lvl", "severity_number", "trace_id"]),
+    st.one_of(LEVELS, st.sampled_from(["", "9", "17", "99"])),
+    max_size=3,
+)
+STREAM = st.fixed_dictionaries(
+    {
+        "stream": st.dictionaries(st.sampled_from(["app", "level", "Severity"]), LEVELS, max_size=2),
+        "values": st.lists(
+            st.tuples(st.just("1"), st.sampled_from(["", "x error", "level=dbg", '{"lvl":"trc"}']), METADATA),
+            max_size=4,
+        ),
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STREAM, max_size=4), st.sampled_from([(), ("severity", "level"), ("nothing",)]), st.booleans())
+def test_each_row_gets_what_the_scalar_rule_gives(
+    streams: list[dict[str, object]], fields: tuple[str, ...], wide: bool
+) -> None:
+    if wide:
+        other = {f"k{n:03}": "v" for n in range(MAX_COLUMNS)}
+        streams = [*streams, {"stream": {"app": "wide"}, "values": [("1", "info", other)] * 3}]
+    batch = batch_of(streams)
+    found = [metadata.get("detected_level") for *_, metadata in entries_of(detect_levels(batch, fields))]
+    args = (fields,) if fields else ()
+    expected = [detect_level(labels, metadata, line, *args) for labels, _, line, metadata in entries_of(batch)]
+    # An empty detected_level that was sent stays the empty string it was, which the scalar rule returns as it is.
+    assert [level or None for level in found] == [level or None for level in expected]
+
+
+def test_other_metadata_stays() -> None:
+    batch = one_stream(["1", "level=warn", {"trace_id": "1"}], ["2", "x", {"user": "2"}])
+    assert [metadata for *_, metadata in entries_of(detect_levels(batch))] == [
+        {"trace_id": b"1", "detected_level": b"warn"},
+        {"user": b"2", "detected_level": b"unknown"},
+    ]
+
+
+def test_a_full_batch_keeps_to_its_number_of_columns() -> None:
+    keys = {f"k{n:03}": "v" for n in range(MAX_COLUMNS)}
+    batch = detect_levels(one_stream(["1", "info", keys], ["2", "warn", {"k000": "v"}]))
+    assert len(batch.metadata) == MAX_COLUMNS
+    assert "detected_level" in batch.metadata
+    first, second = entries_of(batch)
+    assert first[3] == {**{key: b"v" for key in keys}, "detected_level": b"info"}
+    assert second[3] == {"k000": b"v", "detected_level": b"warn"}
+
+
+def test_the_dictionary_holds_only_levels_that_occur() -> None:
+    batch = detect_levels(one_stream(["1", "info"], ["2", "warn"], ["3", "info"]))
+    assert batch.metadata["detected_level"].values.tolist() == [b"info", b"warn"]
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    assert len(detect_levels(batch_of([]))) == 0

@@ -1,0 +1,154 @@
+"""A real Weir server in a process of its own, for every test that needs one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+LISTENING = re.compile(r"listening on (http://[^\s\"']+)")
+START_SECONDS = 90.0
+"""More than a start takes on a busy machine with kernels to compile; a server that ends is noticed at once."""
+
+
+class ServerProcess:
+    """`weir serve` on a port of its own choice.
+
+    Args:
+        data_dir: kept over stop, kill and start.
+        args: more flags for `weir serve`.
+        env: more environment; WEIR_* and LOKI_* of the test's own environment are not passed on.
+    """
+
+    def __init__(self, data_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self._args: Sequence[str] = args
+        self._env = dict(env or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: Path | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            # pytest shows what a failing test printed.
+            print(f"--- log of the server at {self.url or 'no address yet'}\n{self.log_text}---")
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def log_text(self) -> str:
+        """Everything the server has written since its last start."""
+        return "" if self._log is None else self._log.read_text("utf-8", "replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._running().poll()
+
+    def launch(self, wrapper: Sequence[str] = ()) -> Self:
+        """Starts the process and does not wait; `wrapper` is a command that runs it (prlimit, unshare)."""
+        assert self._process is None or self._process.poll() is not None, "the server is running"
+        handle, name = tempfile.mkstemp(prefix="weir-server-", suffix=".log")
+        self._log, self.url = Path(name), ""
+        command = [*wrapper, sys.executable, "-m", "gateway.cli", "serve"]
+        where = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0"]
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("WEIR_", "LOKI_", "PYTEST_"))}
+        if "WEIR_KERNEL_CACHE" in os.environ:
+            env["WEIR_KERNEL_CACHE"] = os.environ["WEIR_KERNEL_CACHE"]
+        self._process = subprocess.Popen(
+            [*command, *where, *self._args],
+            env=env | self._env,
+            cwd=Path(__file__).parent.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+        )
+        os.close(handle)
+        return self
+
+    def start(self, wrapper: Sequence[str] = (), seconds: float = START_SECONDS) -> Self:
+        """Starts the process and returns when it takes requests."""
+        self.launch(wrapper)
+        return self.wait_ready(seconds)
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> Self:
+        found = self.wait_for_log(LISTENING, seconds)
+        self.url = found[1]
+        return self
+
+    def wait_for_log(self, pattern: re.Pattern[str], seconds: float = START_SECONDS) -> re.Match[str]:
+        """The first place in the log where the pattern is found, once there is one."""
+        found: re.Match[str] | None = None
+
+        def seen() -> bool:
+            nonlocal found
+            found = pattern.search(self.log_text)
+            return found is not None
+
+        running = self._running()
+        if not wait_until(lambda: seen() or running.poll() is not None, seconds) or not seen():
+            code = running.poll()
+            self.kill()
+            state = f"ended with {code}" if code is not None else f"was given {seconds} s"
+            raise AssertionError(f"the server {state} and did not log {pattern.pattern!r}:\n{self.log_text}")
+        assert found is not None
+        return found
+
+    def terminate(self) -> None:
+        """Asks it to end (SIGTERM) and does not wait."""
+        self._running().send_signal(signal.SIGTERM)
+
+    def stop(self, seconds: float = 60) -> int:
+        """Asks it to end and waits; its exit code."""
+        self.terminate()
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 60) -> int:
+        """Waits for its end; its exit code."""
+        try:
+            return self._running().wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server did not end within {seconds} s:\n{self.log_text}") from None
+
+    def kill(self) -> None:
+        """Ends it as a power cut would (SIGKILL); nothing if it has ended."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server was not started"
+        return self._process
+
+
+@contextmanager
+def running_server(data_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+    """A server for the length of a `with`; its log is printed if the body fails."""
+    with ServerProcess(data_dir, *args, env=env) as server:
+        yield server
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether it became true in time; looked at every 10 ms."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
