@@ -44,7 +44,8 @@ def lines(count: int, seed: int = 42) -> Iterator[tuple[str, str, str]]:
             ),
             (
                 f"ts=2025-10-09T{when}.{i % 1000:03d}Z caller=handler.go:{i % 400} level={level} method=GET "
-                f'path={path} status={status} duration={seconds * 1000:.3f}ms bytes={size} ip={ip} trace_id={trace} msg="{message}"'
+                f"path={path} status={status} "
+                f'duration={seconds * 1000:.3f}ms bytes={size} ip={ip} trace_id={trace} msg="{message}"'
             ),
             (
                 f'{ip} - - [09/Oct/2025:{when} +0000] "GET {path} HTTP/1.1" {status} {size} "-" '

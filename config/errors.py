@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ConfigError(Exception):
@@ -15,3 +16,10 @@ class ConfigError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+def quoted(value: Any) -> str:
+    """A value as an error text shows it: near to how YAML has it."""
+    if value is None:
+        return "an empty value"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -94,7 +94,7 @@ class Limits(BaseModel):
 
     # -- lines
     max_line_size: Size = 256 * KB
-    """Longest line; longer ones are refused, or cut where max_line_size_truncate is on."""
+    """Longest line; longer ones are refused, or cut where max_line_size_truncate is on; 0: no limit."""
     max_line_size_truncate: bool = False
     """Cut lines longer than max_line_size instead of refusing them."""
     max_line_size_truncate_identifier: str = ""
@@ -114,9 +114,9 @@ class Limits(BaseModel):
     allow_structured_metadata: bool = True
     """Take structured metadata; without it such entries are refused."""
     max_structured_metadata_size: Size = 64 * KB
-    """Bytes of names and values of one entry's structured metadata."""
+    """Bytes of names and values of one entry's structured metadata; 0: no limit."""
     max_structured_metadata_entries_count: Count = 128
-    """Pairs in one entry's structured metadata."""
+    """Pairs in one entry's structured metadata; 0: no limit."""
 
     # -- what is derived
     discover_service_name: Names = SERVICE_NAME_LABELS

@@ -14,7 +14,7 @@ from typing import Any
 from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
-from config.errors import ConfigError
+from config.errors import ConfigError, quoted
 from config.loki import is_loki_file, loki_limits, translate
 from config.schema import KeyPath, dotted, field_at, kind_of
 from config.settings import Settings
@@ -110,18 +110,9 @@ def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) 
 def _refusal(leaf: Leaf) -> str:
     setting = field_at(leaf.path)
     assert setting is not None  # a Leaf's path is a setting's
-    shown = "what is given" if setting.annotation is SecretStr else _quoted(leaf.value)
+    shown = "what is given" if setting.annotation is SecretStr else quoted(leaf.value)
     key = "" if dotted(leaf.path) in leaf.origin else f" ({dotted(leaf.path)})"
     return f"{leaf.origin}{key}: {shown} is not {kind_of(setting).allowed}"
-
-
-def _quoted(value: Any) -> str:
-    """A value as it might stand in YAML."""
-    if value is None:
-        return "an empty value"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value)
 
 
 def _profile(name: str | None) -> Layer:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from config.errors import ConfigError
+from config.errors import ConfigError, quoted
 from config.limits import Limits, loki_defaults
 from config.lokikeys import (
     KEYS,
@@ -25,7 +25,7 @@ from config.lokikeys import (
     UNUSED_LIMITS,
     Refusal,
 )
-from config.schema import KeyPath, kind_of, nearest
+from config.schema import KeyPath, groups, kind_of, known, nearest
 from config.sources import Layer, Leaf
 from config.units import format_duration, parse_go_duration, parse_prometheus_duration
 from config.yamlfile import read_yaml
@@ -201,7 +201,7 @@ class _Reading:
         if isinstance(value, bool):
             return value
         if value is not None:
-            self.refuse(key, f"{value!r} is not true or false")
+            self.refuse(key, f"{quoted(value)} is not true or false")
         return False
 
     def put(self, path: KeyPath, value: Any, key: str) -> None:
@@ -222,7 +222,9 @@ def _boolean(value: Any) -> Any:
 
 def _check_keys(reading: _Reading) -> None:
     for block, contents in reading.tree.items():
-        if block not in TOP_KEYS:
+        if block not in TOP_KEYS and (block in groups() or (block,) in known()):
+            reading.refuse(block, "is a setting of Weir's own; beside a Loki file it is given by a flag or a variable")
+        elif block not in TOP_KEYS:
             reading.refuse(block, _unknown("", block, TOP_KEYS))
         elif block in LATER_BLOCKS:
             reading.later.append(block)
@@ -236,7 +238,7 @@ def _check_block(block: str, contents: Any, reading: _Reading) -> None:
     if contents is None:
         return
     if not isinstance(contents, Mapping):
-        reading.refuse(block, f"{contents!r} is not a group of keys")
+        reading.refuse(block, f"{quoted(contents)} is not a group of keys")
         return
     for key in contents:
         if block not in OPEN_BLOCKS and key not in KEYS[block]:
@@ -245,8 +247,8 @@ def _check_block(block: str, contents: Any, reading: _Reading) -> None:
             reading.unused.append(f"{block}.{key}")  # _notes leaves out what is used after all
 
 
-def _unknown(block: str, key: str, known: Iterable[str]) -> str:
-    found = nearest((key,), [(name,) for name in sorted(known)])[0]
+def _unknown(block: str, key: str, names: Iterable[str]) -> str:
+    found = nearest((key,), [(name,) for name in sorted(names)])[0]
     return f"unknown key; the nearest known key of Loki is {block + '.' if block else ''}{found}"
 
 
@@ -262,7 +264,7 @@ def _refuse_unless_harmless(key: str, value: Any, refusal: Refusal, reading: _Re
     if key == "target" and "all" in str(value).split(","):
         return
     if not empty and value not in refusal.harmless:
-        reading.refuse(key, f"{value!r} cannot be had: {refusal.why}")
+        reading.refuse(key, f"{quoted(value)} cannot be had: {refusal.why}")
 
 
 def _has_content(value: Any) -> bool:
@@ -282,7 +284,8 @@ def _check_storage(reading: _Reading) -> None:
         local |= set(reading.look(key) or ())
     if place not in local:
         reading.refuse(
-            "schema_config.configs.object_store", f"{place!r} cannot be had: Weir keeps its data in a local directory"
+            "schema_config.configs.object_store",
+            f"{quoted(place)} cannot be had: Weir keeps its data in a local directory",
         )
 
 
@@ -295,7 +298,7 @@ def _map(row: Mapped, reading: _Reading) -> None:
     try:
         reading.put(row.path, row.read(value), row.key)
     except ValueError:
-        reading.refuse(row.key, f"{value!r} is not {row.allowed}")
+        reading.refuse(row.key, f"{quoted(value)} is not {row.allowed}")
         return
     if row.key == "ingester.max_streams_per_user":
         # Files from before the global limit mean this number; its later default of 5,000 would undercut it.
@@ -346,7 +349,7 @@ def _map_table_manager(reading: _Reading) -> None:
         try:
             reading.put(("limits", "retention_period"), _prometheus(period), key)
         except ValueError:
-            reading.refuse(key, f"{period!r} is not {_PROMETHEUS}")
+            reading.refuse(key, f"{quoted(period)} is not {_PROMETHEUS}")
     elif period:
         reading.notes.append(f"{reading.file}: {key}: nothing is deleted: retention_deletes_enabled is not true")
 
@@ -360,7 +363,7 @@ def _map_overrides(file: Path, reading: _Reading, *, deletes: bool) -> None:
         return
     inner = _Reading({}, file, reading.layer, later=reading.later, unused=reading.unused, notes=reading.notes)
     if not isinstance(tenants, Mapping):
-        inner.refuse("overrides", f"{tenants!r} is not a group of keys")
+        inner.refuse("overrides", f"{quoted(tenants)} is not a group of keys")
         return
     for tenant, limits in tenants.items():
         _map_block(limits, ("overrides", str(tenant)), f"overrides.{tenant}", inner, deletes=deletes)
@@ -372,7 +375,7 @@ def _map_block(limits: Any, above: KeyPath, block: str, reading: _Reading, *, de
     if limits is None:
         return
     if not isinstance(limits, Mapping):
-        reading.refuse(block, f"{limits!r} is not a group of keys")
+        reading.refuse(block, f"{quoted(limits)} is not a group of keys")
         return
     for name, value in limits.items():
         key = f"{block}.{name}"
@@ -402,7 +405,7 @@ def _map_limit(name: str, value: Any, path: KeyPath, key: str, reading: _Reading
     try:
         reading.put(path, _prometheus(value), key)
     except ValueError:
-        reading.refuse(key, f"{value!r} is not {_PROMETHEUS}")
+        reading.refuse(key, f"{quoted(value)} is not {_PROMETHEUS}")
 
 
 def _notes(reading: _Reading) -> Iterable[str]:

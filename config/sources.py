@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from config.errors import quoted
 from config.lokikeys import MARKS, TOP_KEYS
 from config.schema import KeyPath, dotted, field_at, groups, kind_of, known, unknown_key
 
@@ -63,7 +64,7 @@ def _walk(tree: Mapping[str, Any], above: KeyPath, file: Path, layer: Layer) -> 
         if is_group and isinstance(value, Mapping):
             _walk(value, path, file, layer)
         elif is_group:
-            layer.problems.append(f"{origin}: {value!r} is not a group of keys; {_members(path)}")
+            layer.problems.append(f"{origin}: {quoted(value)} is not a group of keys; {_members(path)}")
         elif len(path) == 1 and path[0] in TOP_KEYS - groups():
             marks = ", ".join(sorted(MARKS))
             layer.problems.append(f"{origin}: unknown key; it is one of Loki's, whose files have one of {marks}")

@@ -49,7 +49,7 @@ _PART = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(sorted(_NS, key=len, rever
 _PROMETHEUS = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _PROMETHEUS_UNITS = (YEAR, WEEK, DAY, HOUR, MINUTE, SECOND, MILLISECOND)
 
-_SIZE = re.compile(r"(\d+)\s*(?:([kmgtpe])?i?b|([kmgtpe]))?", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(\d+)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
@@ -155,7 +155,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("not a size")
-    size = int(match[1]) << 10 * _POWER[(match[2] or match[3] or "").lower()]
+    size = int(match[1]) << 10 * _POWER[(match[2] or "").lower()]
     if size >= 1 << 63:
         raise ValueError("too large a size")
     return size

@@ -21,7 +21,7 @@ _MODULES = ("server", "store", "distributor", "querier")
 """What /services lists: the parts of Weir that have a life of their own, under the names Loki's users know."""
 
 
-_CONFIG_MODES: dict[str, Literal["diff", "defaults"]] = {"diff": "diff", "defaults": "defaults"}
+_CONFIG_MODES: dict[str, Literal["full", "diff", "defaults"]] = {"diff": "diff", "defaults": "defaults"}
 
 
 def _gateway(request: Request) -> Gateway:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from logql.ast import LogExpr
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
@@ -48,38 +49,33 @@ def run_log_query(
         end: ns, exclusive.
         limit: entries over all streams, > 0.
         direction: FORWARD is (ts, stream id, arrival) order, BACKWARD its exact reverse.
-        interval: ns that returned entries must be apart; 0 returns all.
+        interval: ns that two returned entries must be apart; the first `limit` entries are thinned, no others take the
+            places that become free (Loki's recorded answers). 0 returns all.
         check: called before each unit is read; raises to stop the query (deadline, client gone).
 
     Raises:
         RegexError, StageError: a stage cannot be built; `parse` has refused such an expression before.
     """
     began = perf_counter()
-    query = _LogQuery(line_filter_stages(expr.stages), limit, direction, interval)
+    query = _LogQuery(line_filter_stages(expr.stages), limit, direction)
     for unit in source.scan(tenant, expr.matchers, start, end, direction):
         if query.is_answered_before(unit):
             break
         check()
         query.read(unit)
-    entries = query.answer()
+    entries = query.answer(interval)
     return LogResult(entries, query.stats(len(entries), perf_counter() - began))
 
 
 class _LogQuery:
-    """One query at work.
+    """One query at work: the best `limit` entries so far, and the batches that they are in."""
 
-    `done` are entries of the answer that no later unit can change; `pending` are candidates that one might come before.
-    """
-
-    def __init__(self, stages: tuple[LineFilterStage, ...], limit: int, direction: Direction, interval: int) -> None:
+    def __init__(self, stages: tuple[LineFilterStage, ...], limit: int, direction: Direction) -> None:
         self._stages = stages
         self._limit = limit
         self._direction = direction
-        self._interval = interval
-        self._done = no_candidates()
-        self._pending = no_candidates()
+        self._kept = no_candidates()
         self._parts: dict[int, Batch] = {}
-        self._reads = 0
         self._ids: dict[Labels, int] = {}
         self._memory = Reading()
         self._blocks = Reading()
@@ -88,83 +84,71 @@ class _LogQuery:
     def is_answered_before(self, unit: Unit) -> bool:
         """Whether no entry of `unit`, nor of any later one, can be in the answer."""
         bound = unit.min_ts if self._direction is Direction.FORWARD else unit.max_ts
-        self._settle(settled(self._pending, bound, self._direction))
-        return len(self._done) >= self._limit
+        return settled(self._kept, bound, self._direction) >= self._limit
 
     def read(self, unit: Unit) -> None:
         """Takes in the unit's entries."""
         batch = unit.read()
-        self._count(unit, batch)
+        part = self._count(unit, batch)
         batch = replace(batch, selection=self._still_wanted(batch))
         for stage in self._stages:
             batch = stage.narrow(batch)
         rows = batch.selection
         assert rows is not None
         self._post_filter_lines += len(rows)
-        if not self._interval:
-            rows = rows[: self._room()] if self._direction is Direction.FORWARD else rows[-self._room() :]
+        rows = rows[: self._limit] if self._direction is Direction.FORWARD else rows[-self._limit :]
         if len(rows):
-            self._keep(unit.arrival, take_rows(batch, rows))
+            self._keep(part, unit.arrival, take_rows(batch, rows))
 
-    def answer(self) -> tuple[Entry, ...]:
-        """The entries, once all units are read that had to be."""
-        self._settle(len(self._pending))
-        chosen = self._done
+    def answer(self, interval: int) -> tuple[Entry, ...]:
+        """The entries, once all units are read that had to be; `interval` apart (ns)."""
+        kept = self._kept.take(thin(self._kept.ts, interval)) if interval else self._kept
         made: dict[tuple[int, int], Entry] = {}
-        for part in np.unique(chosen.part).tolist():
-            rows = chosen.row[chosen.part == part]
+        for part in np.unique(kept.part).tolist():
+            rows = kept.row[kept.part == part]
             entries = _entries(take_rows(self._parts[part], rows))
             made.update(zip(((part, row) for row in rows.tolist()), entries, strict=True))
-        return tuple(map(made.__getitem__, zip(chosen.part.tolist(), chosen.row.tolist(), strict=True)))
+        return tuple(map(made.__getitem__, zip(kept.part.tolist(), kept.row.tolist(), strict=True)))
 
     def stats(self, returned: int, exec_time: float) -> Stats:
         """What it took; `exec_time` in seconds."""
         return Stats(self._memory, self._blocks, self._post_filter_lines, returned, exec_time)
 
-    def _room(self) -> int:
-        return self._limit - len(self._done)
-
-    def _count(self, unit: Unit, batch: Batch) -> None:
+    def _count(self, unit: Unit, batch: Batch) -> int:
+        """Counts what was read; returns how many units that makes, which numbers them."""
         reading = Reading(1, len(batch), batch.lines.nbytes, metadata_bytes(batch), unit.compressed_bytes)
         if unit.in_memory:
             self._memory += reading
         else:
             self._blocks += reading
+        return self._memory.units + self._blocks.units
 
     def _still_wanted(self, batch: Batch) -> I64:
-        """Rows that may still come before the last candidate, where there are as many candidates as room."""
+        """Rows that may still come before the last kept entry, once as many are kept as are asked for."""
         first, stop = 0, len(batch)
-        if not self._interval and len(self._pending) >= self._room():
-            worst = self._pending.ts[self._room() - 1]
+        if len(self._kept) == self._limit:
+            worst = self._kept.ts[-1]
             if self._direction is Direction.FORWARD:
                 stop = int(np.searchsorted(batch.ts, worst, "right"))
             else:
                 first = int(np.searchsorted(batch.ts, worst, "left"))
         return np.arange(first, stop, dtype=np.int64)
 
-    def _keep(self, arrival: int, batch: Batch) -> None:
+    def _keep(self, part: int, arrival: int, batch: Batch) -> None:
         n = len(batch)
-        self._reads += 1
         fresh = Candidates(
             batch.ts,
             self._stream_ids(batch),
             np.full(n, arrival, np.int64),
-            np.full(n, self._reads, np.int64),
+            np.full(n, part, np.int64),
             np.arange(n, dtype=np.int64),
         )
-        self._parts[self._reads] = batch
-        self._pending = merge(self._pending, fresh, self._direction)
-        if not self._interval:
-            self._pending = self._pending.take(slice(self._room()))
-        self._forget_unused()
+        self._parts[part] = batch
+        self._kept = merge(self._kept, fresh, self._direction).take(slice(self._limit))
+        for unused in self._parts.keys() - set(np.unique(self._kept.part).tolist()):
+            del self._parts[unused]
 
-    def _forget_unused(self) -> None:
-        """Frees batches none of whose rows is a candidate any more."""
-        used = set(np.unique(np.concatenate((self._done.part, self._pending.part))).tolist())
-        for part in self._parts.keys() - used:
-            del self._parts[part]
-
-    def _stream_ids(self, batch: Batch) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    def _stream_ids(self, batch: Batch) -> NDArray[np.uint64]:
         used, back = np.unique(batch.stream, return_inverse=True)
         return np.array([self._id(batch.streams[number]) for number in used.tolist()], np.uint64)[back]
 
@@ -172,19 +156,6 @@ class _LogQuery:
         if labels not in self._ids:
             self._ids[labels] = labels_id(labels)
         return self._ids[labels]
-
-    def _settle(self, count: int) -> None:
-        """Moves the first `count` candidates, as far as they are wanted, to the answer."""
-        if not count:
-            return
-        ready = self._pending.take(slice(count))
-        if self._interval:
-            last = int(self._done.ts[-1]) if len(self._done) else None
-            ready = ready.take(thin(ready.ts, self._interval, last, self._room()))
-        else:
-            ready = ready.take(slice(self._room()))
-        self._done = merge(self._done, ready, self._direction)
-        self._pending = self._pending.take(slice(count, None))
 
 
 def _entries(batch: Batch) -> list[Entry]:

@@ -74,21 +74,17 @@ def settled(candidates: Candidates, bound: int, direction: Direction) -> int:
     return int(np.searchsorted(-candidates.ts, -bound, "left"))
 
 
-def thin(ts: I64, interval: int, last: int | None, room: int) -> I64:
-    """Places of the entries that stay when two must be `interval` ns apart (LOKI.md 4.3).
+def thin(ts: I64, interval: int) -> I64:
+    """Places of the entries that stay when two must be `interval` ns (> 0) apart (LOKI.md 4.3).
 
     Args:
-        ts: int64[n] in answer order.
-        interval: ns, > 0.
-        last: time of the entry that stayed last, or None.
-        room: how many may stay.
+        ts: int64[n], ns, in answer order.
+        interval: ns.
     """
-    apart = np.abs(ts - ts[0]) if len(ts) else ts
     kept: list[int] = []
+    apart = np.abs(ts - ts[0]) if len(ts) else ts
     at = 0
-    if last is not None and len(ts):
-        at = int(np.searchsorted(apart, interval - abs(int(ts[0]) - last)))
-    while at < len(ts) and len(kept) < room:
+    while at < len(ts):
         kept.append(at)
         at = int(np.searchsorted(apart, int(apart[at]) + interval))
     return np.array(kept, np.int64)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from logql.stats import Stats
 from storage.batch import Labels
@@ -59,8 +61,21 @@ def group_by_labels(entries: Iterable[Entry]) -> list[StreamEntries]:
 
 
 def group_by_stream(entries: Iterable[Entry]) -> list[StreamEntries]:
-    """The grouping of `categorize-labels`: by stream labels alone; metadata stays with each entry."""
-    return _group((entry.stream, entry) for entry in entries)
+    """The grouping of `categorize-labels`: by stream labels alone; metadata stays with each entry.
+
+    Entries of one stream with equal times come in the order of their labels' texts, in both directions (Loki's recorded
+    answers); those with equal labels stay in answer order.
+    """
+    return [
+        StreamEntries(group.labels, tuple(_ties_by_labels(group.entries)))
+        for group in _group((entry.stream, entry) for entry in entries)
+    ]
+
+
+def _ties_by_labels(entries: Iterable[Entry]) -> Iterator[Entry]:
+    for _, tied in groupby(entries, key=attrgetter("ts")):
+        group = list(tied)
+        yield from group if len(group) == 1 else sorted(group, key=lambda entry: labels_text(entry.labels))
 
 
 def _group(pairs: Iterable[tuple[Labels, Entry]]) -> list[StreamEntries]:

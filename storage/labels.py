@@ -43,10 +43,18 @@ def labels_text(labels: Labels) -> str:
 
 
 def labels_id(labels: Labels) -> int:
-    """The stable id of a label set: xxHash64 of its canonical text, 0 <= id < 2**64."""
-    return xxhash.xxh64_intdigest(labels_text(labels).encode("utf-8", "surrogateescape"))
+    """The stable id of a label set, 0 <= id < 2**64.
+
+    xxHash64 of name, 0xFF, value, 0xFF of each label: Loki breaks ties between streams by this hash (recorded).
+    """
+    return xxhash.xxh64_intdigest(_hashed(labels))
 
 
 def salted_id(labels: Labels, salt: int) -> int:
     """The id for a label set whose plain id another set already has: the same hash under a seed > 0."""
-    return xxhash.xxh64_intdigest(labels_text(labels).encode("utf-8", "surrogateescape"), seed=salt)
+    return xxhash.xxh64_intdigest(_hashed(labels), seed=salt)
+
+
+def _hashed(labels: Labels) -> bytes:
+    text = "".join(f"{name}\udcff{value}\udcff" for name, value in labels)
+    return text.encode("utf-8", "surrogateescape")

@@ -59,7 +59,7 @@ class DayBounds:
 
 
 def _copied(values: array[int], dtype: Any) -> NDArray[Any]:
-    """A copy. numpy would read the array without the GIL, and while it is read it cannot grow: the writer would fail."""
+    """A copy. numpy reads an array without the GIL, and one that is being read cannot grow: the writer would fail."""
     return np.frombuffer(values.tobytes(), dtype)
 
 

@@ -62,7 +62,8 @@ class ServerProcess:
     def launch(self, wrapper: Sequence[str] = ()) -> Self:
         """Starts the process and does not wait; `wrapper` is a command that runs it (prlimit, unshare)."""
         assert self._process is None or self._process.poll() is not None, "the server is running"
-        handle, name = tempfile.mkstemp(prefix="weir-server-", suffix=".log")
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f"{self.data_dir.name}-", suffix=".log", dir=self.data_dir.parent)
         self._log, self.url = Path(name), ""
         command = [*wrapper, sys.executable, "-m", "gateway.cli", "serve"]
         where = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0"]

@@ -42,8 +42,9 @@ def _sections(path: str, command: Any) -> Iterator[str]:
             yield from _sections(f"{path} {name}", each)
         return
     params = [param for param in command.params if param.name != "help"]
-    arguments = [_metavar(param) + ("" if param.required else " (optional)") for param in params if _positional(param)]
-    usage = " ".join([path, *arguments, "[OPTIONS]"]).replace(" (optional)", "")
+    arguments = [_metavar(param) for param in params if _positional(param)]
+    options = ["[OPTIONS]"] if len(params) > len(arguments) else []
+    usage = " ".join([path, *arguments, *options])
     rows = "\n".join(_row(param) for param in params)
     table = f"\n\n| | default | environment | |\n| --- | --- | --- | --- |\n{rows}" if rows else ""
     yield f"## `{usage}`\n\n{inspect.cleandoc(command.help)}{table}"

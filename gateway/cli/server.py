@@ -50,7 +50,7 @@ def serve(
     loaded = _load(config, overrides, profile)
     from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
 
-    raise typer.Exit(run(loaded.settings))
+    raise typer.Exit(run(loaded.settings, loaded.notes))
 
 
 @config_app.command("check")
@@ -117,9 +117,8 @@ def verify(
         result = check(folder, rebuild=rebuild, report=typer.echo)
     except StorageError as error:
         leave(Exit.REFUSED, str(error))
-    typer.echo(
-        f"{result.segments} segments with {result.records} records, {result.blocks} blocks with {result.rows} rows"
-    )
+    log = f"{result.segments} WAL segments ({result.records} records)"
+    typer.echo(f"read {log} and {result.blocks} blocks: {result.rows} entries")
     for problem in result.problems:
         say(problem)
     if result.problems:

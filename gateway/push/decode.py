@@ -5,6 +5,7 @@ from __future__ import annotations
 from config.limits import Limits
 from gateway.push.encodings import check_size, media_type, unsnap, unwrap
 from gateway.push.errors import MalformedPush, NoStreams
+from gateway.push.label_text import labels_from_pairs, labels_from_repaired_pairs
 from gateway.push.loki_json import decode_json
 from gateway.push.loki_proto import decode_protobuf
 from storage.batch import Batch
@@ -12,7 +13,15 @@ from storage.batch import Batch
 JSON = "application/json"
 
 
-def decode_push(body: bytes, content_type: str | None, content_encoding: str, legacy: bool, limits: Limits) -> Batch:
+def decode_push(
+    body: bytes,
+    content_type: str | None,
+    content_encoding: str,
+    legacy: bool,
+    limits: Limits,
+    *,
+    repair_names: bool = False,
+) -> Batch:
     """The entries of a push body. Any media type but JSON is snappy-compressed protobuf, as in Loki.
 
     Args:
@@ -20,6 +29,7 @@ def decode_push(body: bytes, content_type: str | None, content_encoding: str, le
         content_type: the header, None if missing.
         content_encoding: the header, "" if missing.
         legacy: whether it came to /api/prom/push, whose JSON has another shape.
+        repair_names: in v1 JSON, make label names of names that are none instead of refusing the push.
         limits: max_recv_msg_size and max_decompressed_size, in bytes.
 
     Returns:
@@ -34,7 +44,7 @@ def decode_push(body: bytes, content_type: str | None, content_encoding: str, le
     check_size(len(body), limits.max_recv_msg_size)
     payload = unwrap(body, content_encoding, limits.max_decompressed_size)
     if media_type(content_type) == JSON:
-        batch = decode_json(payload, legacy=legacy)
+        batch = decode_json(payload, labels_from_repaired_pairs if repair_names else labels_from_pairs, legacy=legacy)
     else:
         if payload.fault is not None:
             raise MalformedPush(payload.fault)

@@ -26,9 +26,10 @@ from gateway.push.json_inside import (
 from gateway.push.json_reader import Reader
 from gateway.push.label_text import labels_from_pairs, labels_from_text
 from gateway.push.times import ZERO_TIME, BadTime, rfc3339
-from storage.batch import Batch
+from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 
+ReadPairs: TypeAlias = Callable[[dict[str, str]], Labels]
 Metadata: TypeAlias = list[tuple[str, bytes]]
 
 
@@ -49,8 +50,13 @@ class _Stream:
     entries: list[_Entry] = field(default_factory=list)
 
 
-def decode_exact(payload: Payload, *, legacy: bool) -> Batch:
-    """The entries of a JSON push. `legacy`: in the format of /api/prom/push.
+def decode_exact(payload: Payload, read_pairs: ReadPairs = labels_from_pairs, *, legacy: bool) -> Batch:
+    """The entries of a JSON push.
+
+    Args:
+        payload: the body.
+        read_pairs: makes a label set of a `stream` object.
+        legacy: whether the body has the format of /api/prom/push.
 
     Raises:
         MalformedPush: the body is refused, or a label set of it.
@@ -67,7 +73,7 @@ def decode_exact(payload: Payload, *, legacy: bool) -> Batch:
     builder = BatchBuilder()
     for stream in streams:
         labels = stream.labels
-        number = builder.add_stream(labels_from_pairs(labels) if isinstance(labels, dict) else labels_from_text(labels))
+        number = builder.add_stream(read_pairs(labels) if isinstance(labels, dict) else labels_from_text(labels))
         for entry in stream.entries:
             builder.add(number, entry.ts, entry.line, entry.metadata)
     return builder.build()

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
-
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOKEN = re.compile(rb"[^ \t\r\n,}\]]*")
@@ -216,11 +215,11 @@ def _unescaped_whole(text: bytes) -> bytes:
             raise
         read = text.decode("utf-8", "surrogateescape")
         return str(json.loads(f'"{read}"', strict=False)).encode("utf-8", "surrogateescape")
-    read = json.loads(f'"{read}"', strict=False)
+    done = str(json.loads(f'"{read}"', strict=False))
     try:
-        return read.encode()
+        return done.encode()
     except UnicodeEncodeError:
-        return read.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return done.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def _unescaped_by_one(text: bytes) -> bytes:

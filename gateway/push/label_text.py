@@ -49,6 +49,7 @@ _SIMPLE_ESCAPES = {
 }
 _NUMERIC_ESCAPES = {b"x": (2, 16, 0xFF), b"u": (4, 16, 0x10FFFF), b"U": (8, 16, 0x10FFFF)}
 _DIGITS = b"0123456789abcdef"
+_NO_NAME_CHARACTER = re.compile("[^a-zA-Z0-9_]")
 _LONE_BYTES = re.compile("([\udc80-\udcff])")
 _REPLACEMENT = "\ufffd"
 
@@ -78,6 +79,19 @@ def labels_from_pairs(pairs: dict[str, str]) -> Labels:
     """
     text = "{" + ", ".join(f"{name}={_written(value)}" for name, value in sorted(pairs.items())) + "}"
     return labels_from_text(text.encode("utf-8", "surrogateescape"))
+
+
+def labels_from_repaired_pairs(pairs: dict[str, str]) -> Labels:
+    """As `labels_from_pairs`, with every name made a label name: other characters `_`, a `_` before a leading digit.
+
+    Of names that become equal the last pair counts.
+    """
+    return labels_from_pairs({_repaired(name): value for name, value in pairs.items()})
+
+
+def _repaired(name: str) -> str:
+    name = _NO_NAME_CHARACTER.sub("_", name)
+    return "_" + name if not name or name[0].isdigit() else name
 
 
 def _written(value: str) -> str:

@@ -63,18 +63,21 @@ async def push(request: Request) -> Response:
     encoding = request.headers.get("content-encoding", "")
     media = (content_type or "").partition(";")[0].strip().lower()
     legacy = "/loki/api/v1" not in request.url.path.lower()
+    user_agent = request.headers.get("user-agent", "")
+    # LOKI-DIFF(Fluent Bit label names): it sends names from its configuration as they are and drops a chunk on 400.
+    repair_names = user_agent.startswith("Fluent-Bit")
     async with AsyncExitStack() as held:
         body = await _read(request, limits.max_recv_msg_size, gateway.ingest, held)
         unpacked = decoded_size(body, encoding, media)
         if unpacked > len(body):
             await held.enter_async_context(gateway.ingest.hold(unpacked - len(body)))
-        work = partial(_take, body, content_type, encoding, legacy, limits, tenant, gateway, batch_id)
+        work = partial(_take, body, content_type, encoding, legacy, repair_names, limits, tenant, gateway, batch_id)
         if unpacked < INLINE_BYTES:
             taken = work()
         else:
             taken = await to_thread.run_sync(work, limiter=_threads)
         batch, verdict, identity = taken
-        _count(gateway, tenant, batch, verdict, request.headers.get("user-agent", ""), media, encoding, legacy)
+        _count(gateway, tenant, batch, verdict, user_agent, media, encoding, legacy)
         receipt = Receipt()
         if verdict.batch is not None:
             receipt = await _stored(partial(store.append, tenant, verdict.batch, batch_id=identity))
@@ -90,13 +93,14 @@ def _take(
     content_type: str | None,
     encoding: str,
     legacy: bool,
+    repair_names: bool,
     limits: Limits,
     tenant: str,
     gateway: Gateway,
     batch_id: UUID | None,
 ) -> tuple[Batch, Verdict, BatchId | None]:
     """Decodes and validates: all that takes time with a body. Runs on the event loop or in a thread."""
-    batch = decode_push(body, content_type, encoding, legacy, limits)
+    batch = decode_push(body, content_type, encoding, legacy, limits, repair_names=repair_names)
     identity = None if batch_id is None else BatchId(batch_id.bytes, batch_digest(batch))
     return batch, validate(batch, tenant, limits, time.time_ns(), gateway.stream_states), identity
 

@@ -120,6 +120,8 @@ def _overlay(under: Column, over: Column) -> Column:
 def _sanitise_pairs(batch: Batch) -> Batch:
     """`sanitise` for a batch with more names than columns."""
     row, key, names, values = metadata_pairs(batch)
+    if not len(row):
+        return replace(batch, metadata={}, rest=None)
     made: dict[str, int] = {}
     numbers = np.zeros(len(names), np.int32)
     for number in np.unique(key).tolist():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from datetime import date
 
 from storage.labels import quote
@@ -59,7 +58,8 @@ def rfc3339(text: bytes) -> int:
     if not 1 <= month <= 12:
         raise _refused(text, ": month out of range")
     try:
-        date(year or 4, month, day)  # year 0 is a leap year, as 4 is
+        # date has no year 0: one cycle of the calendar later, then back.
+        days = date(year or 400, month, day).toordinal() - _EPOCH - (0 if year else _CYCLE)
     except ValueError:
         raise _refused(text, ": day out of range") from None
     for value, most, name in ((hour, 23, "hour"), (minute, 59, "minute"), (second, 59, "second")):
@@ -71,13 +71,13 @@ def rfc3339(text: bytes) -> int:
         if hours > 24 or minutes > 60:
             raise _refused(text, ": time zone offset " + ("hour" if hours > 24 else "minute") + " out of range")
         offset = (hours * 3600 + minutes * 60) * (-1 if found[8] == b"-" else 1)
-    # timegm has no year 0: one cycle of the calendar later, then back.
-    seconds = timegm((year + 400, month, day, hour, minute, second)) - _CYCLE - offset
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - offset
     return nanoseconds(seconds, int((found[7] or b"")[:9].ljust(9, b"0")))
 
 
-_CYCLE = 146097 * 86400
-"""Seconds of the calendar's 400 years."""
+_EPOCH = date(1970, 1, 1).toordinal()
+_CYCLE = 146097
+"""Days of the calendar's 400 years."""
 
 
 def _refused(text: bytes, reason: str = "") -> BadTime:

@@ -14,12 +14,14 @@ from gateway.query.errors import BadParameter
 from gateway.query.gojson import label_json, labels_json
 from gateway.query.params import Form, bounds, every, first
 from gateway.query.request import json_response, read_form
-from gateway.query.times import go_duration, prometheus_duration
+from gateway.query.times import SECOND, go_duration, prometheus_duration
 from gateway.query.work import run_for
 from gateway.state import Gateway
 from logql import parse_selector
 from logql.source import Matcher
 from storage.batch import Labels
+
+DAY = 86_400 * SECOND
 
 
 async def label_names(request: Request) -> Response:
@@ -61,7 +63,7 @@ def _gateway(request: Request) -> Gateway:
 async def _answer_names(request: Request, ask: Callable[[str, Sequence[Matcher], int, int], list[str]]) -> Response:
     tenant = tenant_of(request)
     form = await read_form(request)
-    start, end = metadata_range(form, _gateway(request).settings.limits_for(tenant), time.time_ns())
+    start, end = whole_days(*metadata_range(form, _gateway(request).settings.limits_for(tenant), time.time_ns()))
     query = first(form, "query")
     matchers = parse_selector(query) if query else ()
     accepted = request.headers.get("accept-encoding", "")
@@ -87,6 +89,15 @@ def metadata_range(form: Form, limits: Limits, now: int) -> tuple[int, int]:
         raise BadParameter(f"this data is no longer available, it is past now - max_query_lookback ({lookback})")
     check_length(start, end, limits)
     return start, end
+
+
+def whole_days(start: int, end: int) -> tuple[int, int]:
+    """The UTC days that a time range touches.
+
+    Names and values are asked of an index that Loki keeps by the day, and it answers for the day (conformance
+    api_labels-049 to 056); series are exact.
+    """
+    return start // DAY * DAY, -(-end // DAY) * DAY
 
 
 def check_length(start: int, end: int, limits: Limits) -> None:

@@ -34,6 +34,7 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
     try:
         await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
+            ticket.cancel()
             raise QueryCancelled
         return running.result()
     finally:

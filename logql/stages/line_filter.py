@@ -18,11 +18,17 @@ import pyarrow.compute as pc
 
 from logql.ast import LineFilter, LineFilterOp, LineFilterOperand
 from logql.errors import StageError
+from logql.folding import lower_case_regex
 from logql.ip import has_address, ip_test
 from logql.literals import to_bytes
 from logql.pattern import line_matches, parse_line_pattern
 from logql.regex import compile_regex, is_plain_text, searches
 from storage.batch import I64, Batch, Mask, Texts
+
+_IGNORE_CASE = "(?i)"
+
+_LONG_NEEDLE = 1024
+"""Bytes; longer ones might not fit a regex."""
 
 _FEW = 4
 """Rows are copied together before a test when fewer than one in this many are left."""
@@ -48,7 +54,12 @@ class _Contains:
     def column(self, lines: Texts) -> Mask:
         if not self.needle:
             return np.ones(len(lines), np.bool_)
-        return _mask(pc.match_substring(lines.to_arrow(), pattern=self.needle))
+        if len(self.needle) > _LONG_NEEDLE:
+            return _mask(pc.match_substring(lines.to_arrow(), pattern=self.needle))
+        # Arrow reads binary columns as Latin-1, byte for byte. RE2's search for a literal takes a seventh of the time
+        # of Arrow's own (23 ms and 165 ms for 46 MB).
+        exact = b"".join(b"\\x%02x" % byte for byte in self.needle)
+        return _mask(pc.match_substring_regex(lines.to_arrow(), pattern=exact))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +139,17 @@ def _line_test(op: LineFilterOp, operand: LineFilterOperand) -> LineTest:
         return _Contains(to_bytes(operand.text))
     if op in (LineFilterOp.PATTERN, LineFilterOp.NOT_PATTERN):
         return _ByRow(partial(line_matches, parse_line_pattern(operand.text)))
-    regex = compile_regex(operand.text)
-    return _Contains(to_bytes(operand.text)) if is_plain_text(operand.text) else _Search(operand.text, regex)
+    return _regex_test(operand.text)
+
+
+def _regex_test(pattern: str) -> LineTest:
+    regex = compile_regex(pattern)
+    if is_plain_text(pattern):
+        return _Contains(to_bytes(pattern))
+    if pattern.startswith(_IGNORE_CASE) and is_plain_text(pattern[len(_IGNORE_CASE) :]):
+        pattern = lower_case_regex(pattern[len(_IGNORE_CASE) :])
+        regex = compile_regex(pattern)
+    return _Search(pattern, regex)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel
 
 from config import PROFILES, Settings, load
 from config.reference import meanings, with_tables
@@ -28,7 +29,8 @@ def test_every_setting_stands_on_the_page() -> None:
 
 def test_every_setting_has_a_meaning() -> None:
     groups = [model for field in Settings.model_fields.values() if (model := group_of(field))]
-    for model in (Settings, *groups):
+    models: list[type[BaseModel]] = [Settings, *groups]
+    for model in models:
         told = meanings(model)
         assert [
             name for name in model.model_fields if group_of(model.model_fields[name]) is None and not told.get(name)

@@ -150,7 +150,8 @@ def test_variables_kubernetes_makes_for_a_service_named_weir_are_no_settings() -
 def test_unknown_keys_name_the_nearest_known_one(tmp_path: Path) -> None:
     file = written(
         tmp_path,
-        "server: {htp: x}\nmemtables: {size: 1}\nsegment_size: 1\nlimits: {max_lines_size: 1}\noverrides: {acme: {line: 1}}\n",
+        "server: {htp: x}\nmemtables: {size: 1}\nsegment_size: 1\nlimits: {max_lines_size: 1}\n"
+        "overrides: {acme: {line: 1}}\n",
     )
     given = {"WEIR_SERVER_HTTP": ":1", "WEIR_OVERRIDES__acme__MAX_LINE": "1"}
     assert problems(config_file=file, environ=given, overrides=[("data-dir", "x")]) == [
@@ -175,7 +176,7 @@ def test_a_key_of_lokis_in_a_file_that_is_not_known_as_lokis_is_explained(tmp_pa
     ("path", "value", "allowed"),
     [
         ("server.http", "3100", "host:port"),
-        ("server.path_prefix", "logs", "begins with /"),
+        ("server.path_prefix", "logs", "a path that begins with /"),
         ("server.max_connections", "0", "a whole number from 1"),
         ("server.keep_alive", "30", "a duration with a unit"),
         ("server.keep_alive", "-1s", "a duration with a unit"),

@@ -18,7 +18,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 def loaded(folder: Path, **blocks: Any) -> LoadedSettings:
     """What a Loki file of these blocks comes to; limits_config marks it as Loki's."""
     file = folder / "loki.yaml"
-    file.write_text(yaml.safe_dump({"limits_config": {}, **blocks}))
+    file.write_text(yaml.safe_dump({"limits_config": {}, **blocks}, sort_keys=False))
     return load(file)
 
 
@@ -88,8 +88,10 @@ def test_settings_of_an_old_installation_are_taken_as_they_are() -> None:
     }
     assert [note.split(": ", 1)[1] for note in found.notes] == [
         "storage_config.filesystem.directory: Weir's data_dir is /data/loki/chunks/weir; what Loki stored is not read",
-        "not used: index_cache_validity, ingester.chunk_retain_period, ingester.lifecycler, schema_config, "
-        "storage_config.boltdb_shipper",
+        (
+            "not used: index_cache_validity, ingester.chunk_retain_period, ingester.lifecycler, schema_config, "
+            "storage_config.boltdb_shipper"
+        ),
     ]
 
 
@@ -213,7 +215,7 @@ def test_durations_of_limits_are_of_prometheus_form_and_others_of_gos(tmp_path: 
         f"server.graceful_shutdown_timeout: '1w' is not {go}",
         f"ingester.chunk_idle_period: 30 is not {go}",
         f"ingester.max_chunk_age: '1d' is not {go}",
-        f"querier.query_timeout: True is not {go}",
+        f"querier.query_timeout: true is not {go}",
         f"limits_config.max_query_length: '1.5h' is not {prometheus}",
         f"limits_config.creation_grace_period: 600 is not {prometheus}",
     ]
@@ -225,8 +227,10 @@ def test_bad_values_are_told_under_lokis_names(tmp_path: Path) -> None:
     )
     assert sorted(found) == [
         "auth_enabled (tenancy.enabled): 'perhaps' is not true or false",
-        "limits_config.max_line_size (limits.max_line_size): 'big' is not a size in bytes or with a unit, such as "
-        "65536, 256KB, 64MB, 2GB",
+        (
+            "limits_config.max_line_size (limits.max_line_size): 'big' is not a size in bytes or with a unit, such as "
+            "65536, 256KB, 64MB, 2GB"
+        ),
         "server.log_level (log.level): 'loud' is not one of debug, info, warn, error",
     ]
 
@@ -244,7 +248,7 @@ def test_unknown_keys_name_the_nearest_of_lokis(tmp_path: Path) -> None:
         "ingester.chunk_idle_periods: unknown key; the nearest known key of Loki is ingester.chunk_idle_period",
         "limit_config: unknown key; the nearest known key of Loki is limits_config",
         "limits_config.max_line_sizes: unknown key; the nearest known key of Loki is limits_config.max_line_size",
-        "memtable: unknown key; the nearest known key of Loki is memberlist",
+        "memtable: is a setting of Weir's own; beside a Loki file it is given by a flag or a variable",
         "server.http_listen_prt: unknown key; the nearest known key of Loki is server.http_listen_port",
     ]
 

@@ -18,10 +18,10 @@ from tests.logql.memory_source import Stored
 DATA = Path(__file__).parent / "data"
 DATASET = Path(__file__).parents[1] / "conformance" / "dataset" / "dataset.jsonl"
 
-SERVICE_LABELS = (
-    "service app application app_name name app_kubernetes_io_name container container_name k8s_container_name component "
-    "workload job k8s_job_name"
-)
+SERVICE_LABELS = """
+    service app application app_name name app_kubernetes_io_name container container_name k8s_container_name component
+    workload job k8s_job_name
+"""
 
 
 def recorded_cases() -> list[dict[str, Any]]:

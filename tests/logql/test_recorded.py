@@ -55,7 +55,7 @@ def answer(case: dict[str, Any], source: MemorySource) -> object:
         return str(error)
     categorize = case.get("categorize", False)
     groups = (group_by_stream if categorize else group_by_labels)(result.entries)
-    shown = []
+    shown: list[dict[str, Any]] = []
     for group in groups:
         values: list[list[object]] = [[str(entry.ts), entry.line.decode()] for entry in group.entries]
         if categorize:

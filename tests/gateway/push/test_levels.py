@@ -69,6 +69,11 @@ def test_a_recorded_entry_has_the_level_loki_gave_it(record: dict[str, object]) 
         (b"level lvl=trc", b"unknown"),
         (b"\xff=1 level=trc", b"unknown"),
         (b"\xc3\xa9=1 level=trc", b"trace"),
+        (b"\xef\xbf\xbd=1 level=trc", b"unknown"),
+        (b"\xf4\x90\x80\x80=1 level=trc", b"unknown"),
+        (b'x="\\n\x01" level=trc', b"unknown"),
+        (b'x="\x01" level=trc', b"trace"),
+        (b'x="\\ud83d\\udca9\\ud83d" level=trc', b"trace"),
         (b"level=notice msg=warn", b"warn"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_full_batch_keeps_to_its_number_of_columns() -> None:
     assert len(batch.metadata) == MAX_COLUMNS
     assert "detected_level" in batch.metadata
     first, second = entries_of(batch)
-    assert first[3] == {**{key: b"v" for key in keys}, "detected_level": b"info"}
+    assert first[3] == {**dict.fromkeys(keys, b"v"), "detected_level": b"info"}
     assert second[3] == {"k000": b"v", "detected_level": b"warn"}
 
 

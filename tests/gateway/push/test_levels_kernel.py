@@ -28,7 +28,9 @@ OBJECTS = NEARLY.map(lambda inside: b'{"a":1,' + inside + b"}")
 LINES = st.lists(st.one_of(st.binary(max_size=60), NEARLY, OBJECTS), min_size=1, max_size=40)
 FIELDS = st.one_of(
     st.just(LEVEL_FIELDS),
-    st.lists(st.sampled_from(["level", "Prio", "log.level", "prio\u00e9", "x", "LVL"]), min_size=1, max_size=4, unique=True),
+    st.lists(
+        st.sampled_from(["level", "Prio", "log.level", "prio\u00e9", "x", "LVL"]), min_size=1, max_size=4, unique=True
+    ),
 )
 
 
@@ -43,6 +45,36 @@ def kernel_levels(lines: Sequence[bytes], fields: Sequence[str] = LEVEL_FIELDS, 
 
 def scalar_levels(lines: Sequence[bytes], fields: Sequence[str] = LEVEL_FIELDS, max_depth: int = 2) -> list[bytes]:
     return [line_level(line, fields, max_depth) for line in lines]
+
+
+EDGES = [
+    b"\xef\xbf\xbd=1 level=trc",
+    b"\xee\xbf\xbd=1 level=trc",
+    b"\xe0\x9f\xbf=1 level=trc",
+    b"\xed\xa0\x80=1 level=trc",
+    b"\xf0\x8f\xbf\xbf=1 level=trc",
+    b"\xf4\x90\x80\x80=1 level=trc",
+    b"\xf4\x8f\xbf\xbf=1 level=trc",
+    b"\xc3=1 level=trc",
+    b'x="\\n\x01" level=trc',
+    b'x="\x01" level=trc',
+    b'x="\\ud83d\\udca9\\ud83d" level=trc',
+    b'x="\\ud83d\\u00" level=trc',
+    b'{"\\u006c\\u0065vel":"trc"}',
+    b'{"\\ud83d\\udca9":1,"level":"trc"}',
+    b'{"\\ud83d":1,"level":"trc"}',
+    b'{"a\x01\\n":1,"level":"trc"}',
+    b'\xe3\x80\x80\xe2\x80\xaf{"level":"trc"}\x85\xa0',
+    b"{",
+    b"}",
+    b"=",
+    b"",
+]
+
+
+def test_equal_where_bytes_are_at_the_edge_of_a_rule() -> None:
+    assert kernel_levels(EDGES) == scalar_levels(EDGES)
+    assert set(kernel_levels(EDGES)) == {b"trace", b"unknown"}
 
 
 def test_equal_on_recorded_lines() -> None:

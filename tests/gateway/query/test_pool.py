@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,9 +40,9 @@ async def started(gate: Gate) -> None:
     assert await asyncio.to_thread(gate.running.acquire, timeout=10)
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # noqa: ASYNC110 - the pool counts, it does not notify
             await asyncio.sleep(0.001)
 
 

@@ -1,0 +1,153 @@
+"""Runs the life once for every step and moment, ends it there, and checks what the next start finds.
+
+A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut PART PARTS`. It writes
+one JSON object: how many steps there are, how many times a life was ended, and what was wrong afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from storage import Receipt, Store, open_store
+from storage.errors import StorageError
+from storage.verify import verify
+from tests.crash.contents import Entry, Push, differences, read_all, store_push, total
+from tests.crash.life import OPTIONS, TENANTS, live, pushes
+from tests.crash.power_cut import PowerCut
+from tests.crash.steps import CRASHED, Moment, Steps
+
+MOMENTS = {"kill": tuple(Moment), "power-cut": (Moment.AFTER,)}
+SPARE = 10
+"""Steps past the last one that are tried in any case: a busy machine may shift them."""
+
+
+def main(folder: Path, kind: str, part: int, parts: int) -> None:
+    """Every `parts`-th step from `part` on."""
+    problems: list[str] = []
+    step, ended, beyond = part, 0, 0
+    names: Counter[str] = Counter()
+    while beyond < SPARE:
+        for moment in MOMENTS[kind]:
+            data_dir, left = folder / f"{step}-{moment}", folder / f"{step}-{moment}-left"
+            acknowledged, name = _interrupted(data_dir, left if kind == "power-cut" else None, step, moment)
+            if name is None:
+                beyond += 1
+                break
+            ended += 1
+            names[name] += 1
+            found = _in_child(lambda: _check(left if kind == "power-cut" else data_dir, acknowledged))  # noqa: B023 - it runs at once
+            problems += [f"{kind} {moment} step {step} ({name}): {problem}" for problem in found]
+            shutil.rmtree(data_dir)
+            shutil.rmtree(left, ignore_errors=True)
+        step += parts
+    json.dump({"ended": ended, "names": names, "problems": problems[:50]}, sys.stdout)
+
+
+def _interrupted(data_dir: Path, left: Path | None, step: int, moment: Moment) -> tuple[set[int], str | None]:
+    """Which pushes were acknowledged when the life ended at a step, and which it was; None: it came to its end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        _live_and_end(data_dir, left, step, moment, writing)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        lines = told.read().split("\n")[:-1]
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in {0, CRASHED}, f"the life failed at {moment} step {step}"
+    acknowledged = {int(line) for line in lines if line.isdigit()}
+    return acknowledged, lines[-1] if code == CRASHED else None
+
+
+def _live_and_end(data_dir: Path, left: Path | None, step: int, moment: Moment, tell: int) -> None:
+    write = os.write
+
+    def sent(place: int, outcome: Receipt | StorageError) -> None:
+        assert isinstance(outcome, Receipt), outcome
+        write(tell, f"{place}\n".encode())
+
+    try:
+        data_dir.mkdir()
+        witness = None if left is None else PowerCut(data_dir, left)
+        Steps(step, moment, lambda name: write(tell, f"{name}\n".encode()), witness).install()
+        live(data_dir, sent)
+    except BaseException:  # noqa: BLE001 - a forked child must not run the parent's code
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _in_child(check: Callable[[], list[str]]) -> list[str]:
+    """Runs the check in a process of its own: this one never starts a thread, so that it can fork."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            found = check()
+        except BaseException:  # noqa: BLE001 - as above
+            found = [traceback.format_exc()]
+        with os.fdopen(writing, "w") as told:
+            json.dump(found, told)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        text = told.read()
+    os.waitpid(pid, 0)
+    return [str(problem) for problem in json.loads(text)]
+
+
+def _check(data_dir: Path, acknowledged: set[int]) -> list[str]:
+    """What is wrong with a data directory: at once, after a second try of what was sent, flushed, and started again."""
+    everything = pushes()
+    sent = total(everything)
+    store = open_store(data_dir, OPTIONS)
+    problems = _wrong(store, "at once", total(everything[place] for place in acknowledged), sent)
+    problems += _hidden_rows(store)
+    problems += _repeat(store, everything, acknowledged)
+    problems += _wrong(store, "sent again", sent, sent)
+    store.flush()
+    problems += _wrong(store, "flushed", sent, sent)
+    store.close()
+    problems += verify(data_dir, rebuild=True, report=lambda _: None).problems
+    store = open_store(data_dir, OPTIONS)
+    problems += _repeat(store, everything, set(range(len(everything))))
+    problems += _wrong(store, "started again", sent, sent)
+    store.close()
+    return problems
+
+
+def _wrong(store: Store, when: str, must: Counter[Entry], may: Counter[Entry]) -> list[str]:
+    return [f"{when}: {problem}" for problem in differences(read_all(store, TENANTS), must, may)]
+
+
+def _hidden_rows(store: Store) -> list[str]:
+    """Whether rows are held twice where a reader would not see it."""
+    held = sum(item.memory_rows + item.block_rows for item in store.figures().tenants.values())
+    seen = read_all(store, TENANTS).total()
+    return [] if held == seen else [f"{held} rows are held and {seen} seen"]
+
+
+def _repeat(store: Store, everything: Sequence[Push], acknowledged: set[int]) -> list[str]:
+    """Sends everything that has an id or was not acknowledged again, as a client would."""
+    problems = []
+    for place, push in enumerate(everything):
+        if push.batch_id is None and place in acknowledged:
+            continue
+        outcome = store_push(store, push)
+        if not isinstance(outcome, Receipt):
+            problems.append(f"push {place} sent again: {outcome}")
+        elif place in acknowledged and not outcome.deduplicated:
+            problems.append(f"push {place} was stored under its id before and is stored again")
+    return problems
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

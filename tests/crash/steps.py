@@ -1,0 +1,140 @@
+"""Ends the process before, inside or after the k-th step that changes the disk. Nothing in the product knows of it.
+
+A step is one call of what changes the disk: an open for writing, a write, a sync, a rename, an unlink, a cut, a new
+folder, a SQLite commit, a call of the Parquet writer.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+import pyarrow.parquet as pq
+
+CRASHED = 9
+"""Exit code of a process that was ended here."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_CALLS = ("fsync", "fdatasync", "rename", "replace", "unlink", "truncate", "ftruncate", "mkdir", "posix_fallocate")
+
+
+class Moment(StrEnum):
+    """When, around its step, the process ends. `DURING` is for writes: half of the bytes are written."""
+
+    BEFORE = "before"
+    DURING = "during"
+    AFTER = "after"
+
+
+class Witness(Protocol):
+    """Sees each step after it is done, and the end."""
+
+    def saw(self, name: str, args: tuple[Any, ...]) -> None:
+        """The step `os.<name>(*args)` is done."""
+
+    def end(self) -> None:
+        """The process ends here."""
+
+
+class Steps:
+    """Counts steps and ends the process at the chosen one."""
+
+    def __init__(
+        self, target: int, moment: Moment, tell: Callable[[str], object], witness: Witness | None = None
+    ) -> None:
+        """`tell` gets the name of the step at which the process ends."""
+        self.count = 0
+        self._target = target
+        self._moment = moment
+        self._tell = tell
+        self._witness = witness
+        self._lock = threading.RLock()
+        self._write = os.write
+
+    def install(self) -> None:
+        """Puts itself in front of every call that changes the disk, for the rest of the process."""
+        for name in _CALLS:
+            setattr(os, name, self._wrapped(name, getattr(os, name)))
+        really_open = os.open
+
+        def open_(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if not flags & _WRITING:
+                return really_open(path, flags, *args, **kwargs)
+            return int(self.step("open", really_open, path, flags, *args, **kwargs))
+
+        os.open = open_
+        os.write = functools.partial(self.step, "write", self._write)
+        pq.ParquetWriter = self._parquet_writer(pq.ParquetWriter)
+        sqlite3.connect = functools.partial(sqlite3.connect, factory=self._connection())
+
+    def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """One step."""
+        with self._lock:
+            self.count += 1
+            here = self.count == self._target
+            if here and self._moment is Moment.BEFORE:
+                self._end(name)
+            if here and self._moment is Moment.DURING and name == "write":
+                fd, data = args
+                self._write(fd, data[: len(data) // 2])
+                self._end(name)
+            result = call(*args, **kwargs)
+            if self._witness is not None:
+                self._witness.saw(name, args)
+            if here:
+                self._end(name)
+            return result
+
+    def _end(self, name: str) -> None:
+        self._tell(name)
+        if self._witness is not None:
+            self._witness.end()
+        os._exit(CRASHED)
+
+    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.partial(self.step, name, call)
+
+    def _parquet_writer(self, real: Any) -> Any:
+        step = self.step
+
+        class SteppedWriter:
+            """Each call that may write is a step."""
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                self._real = step("parquet open", real, *args, **kwargs)
+
+            def __getattr__(self, name: str) -> Any:
+                return functools.partial(step, f"parquet {name}", getattr(self._real, name))
+
+        return SteppedWriter
+
+    def _connection(self) -> type[sqlite3.Connection]:
+        step = self.step
+
+        class SteppedConnection(sqlite3.Connection):
+            """Each commit is a step: SQLite answers for what is inside one."""
+
+            def commit(self) -> None:
+                step("sqlite commit", super().commit)
+
+            def executescript(self, script: str, /) -> sqlite3.Cursor:
+                cursor: sqlite3.Cursor = step("sqlite script", super().executescript, script)
+                return cursor
+
+            def __exit__(
+                self,
+                kind: type[BaseException] | None,
+                error: BaseException | None,
+                trace: TracebackType | None,
+                /,
+            ) -> Literal[False]:
+                step("sqlite transaction", super().__exit__, kind, error, trace)
+                return False
+
+        return SteppedConnection

@@ -1,0 +1,105 @@
+"""Structured metadata: names that are label names, values that are UTF-8."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.push.errors import PushFailed
+from gateway.push.metadata import clean_values, drop_empty_values, label_name, metadata_sizes, sanitise
+from storage.batch import MAX_COLUMNS, texts
+from tests.gateway.push.pushes import entries_of, one_stream
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("trace_id", "trace_id"),
+        ("b.c", "b_c"),
+        ("d-e", "d_e"),
+        ("a__b", "a_b"),
+        ("a..b", "a_b"),
+        ("a.", "a_"),
+        ("_a", "_a"),
+        ("__a", "_a"),
+        ("__a__", "__a__"),
+        ("__a..b__", "__a_b__"),
+        ("9a", "key_9a"),
+        ("é", None),
+        ("aé字", "a_"),
+        ("_", None),
+        ("__", None),
+        ("..", None),
+        ("x" * 300 + ".y", "x" * 300 + "_y"),
+    ],
+)
+def test_names_become_label_names(name: str, made: str | None) -> None:
+    if made is None:
+        with pytest.raises(PushFailed, match=r"^normalization for label name \".*\" resulted in invalid name \"_+\"$"):
+            label_name(name)
+    else:
+        assert label_name(name) == made
+
+
+def test_an_empty_name_is_refused_with_lokis_text() -> None:
+    with pytest.raises(PushFailed, match=r"^label name is empty$"):
+        label_name("")
+
+
+def test_a_name_is_refused_only_if_an_entry_has_it() -> None:
+    batch = one_stream(["1", "x"], ["2", "y", {"": "z"}])
+    with pytest.raises(PushFailed):
+        sanitise(batch)
+
+
+def test_of_names_that_become_one_the_later_value_stays() -> None:
+    batch = one_stream(["1", "x", {"a.b": "1", "a-b": "2"}], ["2", "y", {"a.b": "3"}], ["3", "z", {"c": "4"}])
+    assert [metadata for *_, metadata in entries_of(sanitise(batch))] == [{"a_b": b"2"}, {"a_b": b"3"}, {"c": b"4"}]
+
+
+def test_more_names_than_columns_are_sanitised_alike() -> None:
+    wide = {f"k.{n:03}": str(n) for n in range(MAX_COLUMNS + 40)}
+    batch = one_stream(["1", "x", wide], ["2", "y", {"k.000": "u", "k-000": "v", "k.103": "w\ufffd"}])
+    first, second = entries_of(sanitise(batch))
+    assert first[3] == {name.replace(".", "_"): value.encode() for name, value in wide.items()}
+    assert second[3] == {"k_000": b"v", "k_103": b"w "}
+
+
+def test_bytes_that_are_not_utf8_become_one_space_each() -> None:
+    values = texts([b"ok", b"\xff\xfe", b"a\xe2\x82b", "é\ufffd字".encode(), b"\xed\xa0\x80", b""])
+    assert clean_values(values).tolist() == [b"ok", b"  ", b"a  b", "é 字".encode(), b"   ", b""]
+
+
+@given(st.lists(st.binary(max_size=12), max_size=8))
+def test_cleaned_values_are_utf8_and_good_ones_are_untouched(values: list[bytes]) -> None:
+    cleaned = clean_values(texts(values)).tolist()
+    for before, after in zip(values, cleaned, strict=True):
+        assert "\ufffd" not in after.decode()
+        try:
+            good = "\ufffd" not in before.decode()
+        except UnicodeDecodeError:
+            good = False
+        assert (before == after) == good
+
+
+def test_two_halves_of_a_character_in_neighbouring_values_are_both_bad() -> None:
+    assert clean_values(texts([b"\xc3", b"\xa9"])).tolist() == [b" ", b" "]
+
+
+def test_sizes_and_counts_take_columns_and_the_rest_alike() -> None:
+    narrow = one_stream(["1", "x", {"ab": "cde", "f": ""}], ["2", "y"], ["3", "z", {"é": "é"}])
+    sizes, counts = metadata_sizes(narrow)
+    assert (sizes.tolist(), counts.tolist()) == ([6, 0, 4], [2, 0, 1])
+    wide = one_stream(["1", "x", {f"k{n:03}": "12" for n in range(100)}], ["2", "y", {"k000": "", "k099": "1"}])
+    sizes, counts = metadata_sizes(wide)
+    assert (sizes.tolist(), counts.tolist()) == ([600, 9], [100, 2])
+
+
+def test_empty_values_are_dropped() -> None:
+    wide = {f"k{n:03}": "" if n % 2 else "v" for n in range(100)}
+    batch = drop_empty_values(one_stream(["1", "x", {"a": "", "b": "1"}], ["2", "y", {"b": ""}], ["3", "z", wide]))
+    assert [metadata for *_, metadata in entries_of(batch)] == [
+        {"b": b"1"},
+        {},
+        {name: b"v" for name, value in wide.items() if value},
+    ]
+    assert "a" not in drop_empty_values(one_stream(["1", "x", {"a": ""}])).metadata

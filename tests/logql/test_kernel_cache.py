@@ -1,0 +1,106 @@
+"""Where compiled kernels are kept: nothing compiles twice, and a change anywhere means a new folder."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logql.kernels import cache
+
+REPO = Path(__file__).parents[2]
+
+# Run in a process of its own: loads all kernels, calls one, and says what was compiled and where.
+PROGRAM = """
+import json, sys
+assert "numba" not in sys.modules
+from logql.kernels import cache
+assert "numba" not in sys.modules
+from numba.core import event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, found): compiled.append(str(found.data["dispatcher"]))
+    def on_end(self, found): pass
+event.register("numba:compile", Listener())
+names = cache.warmup()
+import numpy as np
+from logql.kernels.levels import ERROR, line_levels
+codes = np.zeros(1, np.int8)
+name = np.frombuffer(b"level", np.uint8)
+line_levels(np.frombuffer(b"level=err", np.uint8), np.array([0, 9]), np.array([0]), name, np.array([0, 5]), 2, codes)
+assert codes[0] == ERROR
+print(json.dumps({"compiled": compiled, "names": names, "folder": str(cache.cache_dir())}))
+"""
+
+
+def run(site: Path, root: Path) -> dict[str, Any]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        cache.ROOT_VARIABLE: str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, env=environment, cwd=root.parent
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def files_of(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def test_a_second_start_from_a_read_only_install_compiles_nothing(tmp_path: Path) -> None:
+    site, root = tmp_path / "site", tmp_path / "kernels"
+    for package in ("logql", "storage"):
+        shutil.copytree(REPO / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
+    installed = files_of(site)
+    first = run(site, root)
+    assert first["compiled"]
+    assert "logql.kernels.levels" in first["names"]
+    assert Path(first["folder"]).parent == root
+    for path in (site, *site.rglob("*")):
+        path.chmod(0o555)
+    try:
+        second = run(site, root)
+        assert second["compiled"] == []
+        assert second["folder"] == first["folder"]
+        assert files_of(site) == installed
+    finally:
+        for path in (site, *site.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_made_gives_a_private_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(cache.ROOT_VARIABLE, str(tmp_path / "file" / "kernels"))
+    folder = cache.cache_dir.__wrapped__()
+    assert folder.is_dir()
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.rmdir()
+
+
+def test_the_folder_is_in_the_users_cache_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cache.ROOT_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache._root() == Path("/cache/weir/kernels")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache._root() == Path("/home/someone/.cache/weir/kernels")
+
+
+def test_the_hash_covers_every_kernel_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in Path(cache.__file__).parent.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    before = cache.source_hash()
+    assert before == cache.source_hash()
+    with (tmp_path / "levels.py").open("a") as file:
+        file.write("# changed\n")
+    assert cache.source_hash() != before
