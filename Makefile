@@ -19,9 +19,14 @@ $(BIN)/.setup: requirements.lock pyproject.toml
 	$(BIN)/weir warmup
 	@touch $@
 
+# Two of the PyPI clients in tests/e2e install a module of one name: each has a folder of its own.
+CLIENTS := python-logging-loki inuits-python-logging-loki
 dev: $(BIN)/.dev
-$(BIN)/.dev: $(BIN)/.setup requirements-dev.lock
+$(BIN)/.dev: $(BIN)/.setup requirements-dev.lock $(wildcard tests/e2e/python/*.txt)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	for client in $(CLIENTS); do \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/clients/$$client \
+	    --requirement tests/e2e/python/$$client.txt || exit 1; done
 	@touch $@
 
 run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host:port, DATA=folder)
@@ -53,13 +58,14 @@ soak: dev  ## the long tests: a thousand kills, slow connections
 	WEIR_SOAK_ROUNDS=1000 $(BIN)/python -m pytest -m "soak"
 
 docs: dev  ## writes the generated parts of docs/
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m config.reference docs/settings.md
+	$(BIN)/python -m gateway.cli.reference docs/cli.md
 
 lock:  ## newest versions that pyproject.toml allows, as exact versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet .
 	build/lock/bin/pip freeze --exclude weir > requirements.lock
-	build/lock/bin/pip install --quiet '.[dev,clients]'
+	build/lock/bin/pip install --quiet '.[dev]'
 	build/lock/bin/pip freeze --exclude weir > requirements-dev.lock
 	rm -rf build/lock
 

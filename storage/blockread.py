@@ -86,7 +86,7 @@ def open_reader(path: Path) -> pq.ParquetFile:
 @lru_cache(maxsize=FOOTERS)
 def read_footer(path: Path) -> Footer:
     """A block's footer. Raises CorruptBlock."""
-    return decode_footer(open_reader(path).schema_arrow.metadata or open_reader(path).metadata.metadata, path.name)
+    return decode_footer(open_reader(path).metadata.metadata, path.name)
 
 
 def stream_bounds(footer: Footer) -> tuple[I64, I64]:
@@ -203,8 +203,10 @@ def wanted_rows(
         end: ns, exclusive.
     """
     said = footer.spans
-    chosen = np.flatnonzero(
-        (said.group == group) & accepted[said.stream] & (said.max_ts >= start) & (said.min_ts < end)
+    first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
+    here = slice(first, last)
+    chosen = first + np.flatnonzero(
+        accepted[said.stream[here]] & (said.max_ts[here] >= start) & (said.min_ts[here] < end)
     )
     rows = spans(said.row[chosen], said.rows[chosen])
     return rows, np.repeat(numbers[said.stream[chosen]], said.rows[chosen])

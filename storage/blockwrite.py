@@ -5,11 +5,14 @@ Row groups are gathered and written one at a time; the memtable is never copied 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +22,7 @@ from storage.build import columns_of_pairs
 from storage.footer import Footer, OriginRange, Spans, encode_footer
 from storage.labels import labels_text
 from storage.rows import concat_batches, metadata_pairs, take_rows
-from storage.segment import sync_directory
+from storage.segment import sync_directory, write_all
 from storage.streams import DAY, StreamTable
 
 HOUR = 3_600_000_000_000
@@ -63,6 +66,50 @@ class DayRows:
     lengths: I64
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A block as written.
+
+    Attributes:
+        footer: what it holds.
+        size: bytes of the file.
+        crc: CRC32C of the whole file.
+    """
+
+    footer: Footer
+    size: int
+    crc: int
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps the CRC32C of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        self.size = 0
+        self.crc = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = bytes(data)
+        write_all(self._fd, view)
+        self.size += len(view)
+        self.crc = google_crc32c.extend(self.crc, view)
+        return len(view)
+
+    def sync(self) -> None:
+        """Makes it durable. Raises OSError."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self._fd)
+
+
 def split_days(parts: Sequence[Batch], table: StreamTable) -> list[DayRows]:
     """All rows of all parts by day, each day in block order."""
     stream = np.concatenate([part.stream for part in parts])
@@ -103,15 +150,16 @@ def write_block(
     generation: int,
     origins: Sequence[OriginRange],
     options: BlockOptions,
-) -> Footer:
-    """Writes the block to `path` (a temporary name) and syncs it; returns its footer. Raises OSError."""
+) -> Written:
+    """Writes the block to `path` (a temporary name) and syncs it. Raises OSError."""
     columns, has_rest = _choose_columns(parts)
     dictionaries = {key: _is_dictionary(key, parts) for key in columns}
     names = [labels_text(table[number]) for number in rows.streams.tolist()]
     schema = _schema(columns, dictionaries, has_rest)
     spans: list[Spans] = []
+    sink = _Sink(path)
     writer = pq.ParquetWriter(
-        path,
+        pa.PythonFile(sink, mode="w"),
         schema,
         compression="zstd",
         compression_level=options.compression_level,
@@ -137,15 +185,13 @@ def write_block(
             sources=(),
             columns=tuple(columns),
         )
-        writer.add_key_value_metadata(encode_footer(footer))
+        writer.add_key_value_metadata(encode_footer(footer, sink.size, sink.crc))
+        writer.close()
+        sink.sync()
     finally:
         writer.close()
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    return footer
+        sink.close()
+    return Written(footer, sink.size, sink.crc)
 
 
 def publish(temporary: Path, final: Path) -> None:

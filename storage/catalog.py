@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 from storage.batch import I64, Labels
 from storage.blockread import read_footer, stream_bounds
+from storage.blockwrite import Written
 from storage.errors import CorruptBlock, CorruptCatalog, StorageError
-from storage.footer import Footer, OriginRange
+from storage.footer import OriginRange
 
 log = logging.getLogger("weir.storage")
 
@@ -26,7 +28,7 @@ CREATE TABLE IF NOT EXISTS streams (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blocks (
     path TEXT PRIMARY KEY, tenant TEXT NOT NULL, day INTEGER NOT NULL, generation INTEGER NOT NULL,
-    rows INTEGER NOT NULL, size INTEGER NOT NULL, origins TEXT NOT NULL,
+    rows INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL, origins TEXT NOT NULL,
     stream_ids BLOB NOT NULL, stream_min BLOB NOT NULL, stream_max BLOB NOT NULL
 ) WITHOUT ROWID;
 """
@@ -42,6 +44,7 @@ class BlockRow:
         tenant: whose.
         day, generation, rows, origins: as in the footer.
         size: bytes of the file.
+        crc: its CRC32C.
         stream_ids: uint64[k].
         stream_min, stream_max: int64[k], ns.
     """
@@ -52,14 +55,16 @@ class BlockRow:
     generation: int
     rows: int
     size: int
+    crc: int
     origins: tuple[OriginRange, ...]
     stream_ids: np.ndarray
     stream_min: I64
     stream_max: I64
 
 
-def block_row(path: str, size: int, footer: Footer) -> BlockRow:
-    """The catalog's row for a block with this footer."""
+def block_row(path: str, block: Written) -> BlockRow:
+    """The catalog's row for a block at a path relative to the data directory."""
+    footer = block.footer
     low, high = stream_bounds(footer)
     return BlockRow(
         path=path,
@@ -67,7 +72,8 @@ def block_row(path: str, size: int, footer: Footer) -> BlockRow:
         day=footer.day,
         generation=footer.generation,
         rows=footer.rows,
-        size=size,
+        size=block.size,
+        crc=block.crc,
         origins=footer.origins,
         stream_ids=np.array(footer.stream_ids, np.uint64),
         stream_min=low,
@@ -112,10 +118,10 @@ class Catalog:
             except CorruptBlock as error:
                 log.error("%s; it is left aside", error)  # noqa: TRY400 - the message names file and fault
                 continue
-            self.add([(path, present[path].stat().st_size, footer)])
+            self.add([(path, Written(footer, *file_checksum(present[path])))])
 
-    def add(self, blocks: Iterable[tuple[str, int, Footer]]) -> list[BlockRow]:
-        """Adds blocks, given as (path relative to the data directory, size, footer), in one transaction.
+    def add(self, blocks: Iterable[tuple[str, Written]]) -> list[BlockRow]:
+        """Adds blocks, given as (path relative to the data directory, block), in one transaction.
 
         Raises StorageError if index.db cannot be written.
         """
@@ -124,11 +130,11 @@ class Catalog:
         except sqlite3.Error as error:
             raise StorageError(f"index.db cannot be written: {error}") from error
 
-    def _add(self, blocks: Iterable[tuple[str, int, Footer]]) -> list[BlockRow]:
+    def _add(self, blocks: Iterable[tuple[str, Written]]) -> list[BlockRow]:
         rows = []
         with self._lock, self._db:
-            for path, size, footer in blocks:
-                row = block_row(path, size, footer)
+            for path, block in blocks:
+                row, footer = block_row(path, block), block.footer
                 rows.append(row)
                 self._db.executemany(
                     "INSERT OR IGNORE INTO streams VALUES (?, ?, ?)",
@@ -138,7 +144,7 @@ class Catalog:
                     ],
                 )
                 self._db.execute(
-                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         row.path,
                         row.tenant,
@@ -146,6 +152,7 @@ class Catalog:
                         row.generation,
                         row.rows,
                         row.size,
+                        row.crc,
                         json.dumps([(item.origin, item.first, item.last) for item in row.origins]),
                         row.stream_ids.astype("<u8").tobytes(),
                         row.stream_min.astype("<i8").tobytes(),
@@ -162,7 +169,7 @@ class Catalog:
     def blocks(self) -> Iterator[BlockRow]:
         """Every block, in order of arrival."""
         for row in self._db.execute("SELECT * FROM blocks ORDER BY generation, path"):
-            path, tenant, day, generation, rows, size, origins, ids, low, high = row
+            path, tenant, day, generation, rows, size, crc, origins, ids, low, high = row
             yield BlockRow(
                 path=path,
                 tenant=tenant,
@@ -170,6 +177,7 @@ class Catalog:
                 generation=generation,
                 rows=rows,
                 size=size,
+                crc=crc,
                 origins=tuple(OriginRange(*item) for item in json.loads(origins)),
                 stream_ids=np.frombuffer(ids, "<u8"),
                 stream_min=np.frombuffer(low, "<i8"),
@@ -179,6 +187,16 @@ class Catalog:
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+
+def file_checksum(path: Path) -> tuple[int, int]:
+    """(bytes, CRC32C) of a file. Raises OSError."""
+    size = crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            size += len(piece)
+            crc = google_crc32c.extend(crc, piece)
+    return size, crc
 
 
 def open_database(path: Path, schema: str, version: int, *, synchronous: str = "NORMAL") -> sqlite3.Connection:

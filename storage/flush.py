@@ -16,17 +16,16 @@ import numpy as np
 
 from storage.batchids import BatchIds
 from storage.blockread import Block
-from storage.blockwrite import BlockOptions, publish, split_days, write_block
+from storage.blockwrite import BlockOptions, Written, publish, split_days, write_block
 from storage.catalog import BlockRow, Catalog, block_row
 from storage.errors import StorageError
 from storage.figures import Counters
-from storage.footer import Footer, OriginRange
+from storage.footer import OriginRange
 from storage.memtable import Run, join_runs
 from storage.record import Request, Section
 from storage.reserve import Reserve
-from storage.rows import concat_batches
 from storage.segment import sync_directory
-from storage.state import State, Tenant, View
+from storage.state import State, Tenant
 from storage.streams import StreamTable
 from storage.ulid import new_ulid
 from storage.wal import DISK_FULL, Wal
@@ -132,7 +131,10 @@ class Flusher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(TICK if not self._failures else BACKOFF[min(self._failures, len(BACKOFF)) - 1])
+            if self._failures:  # not ended by the next commit: a memtable that is full would try at each
+                self._stop.wait(BACKOFF[min(self._failures, len(BACKOFF)) - 1])
+            else:
+                self._wake.wait(TICK)
             self._wake.clear()
             if self._stop.is_set():
                 return
@@ -164,7 +166,7 @@ class Flusher:
 
     def _flush(self, *, everything: bool) -> None:
         upto = self._freeze()
-        frozen = [tenant for tenant in self._state.tenants.values() if tenant.view.frozen]
+        frozen = [tenant for tenant in list(self._state.tenants.values()) if tenant.view.frozen]
         waiting = [] if everything else self._small(frozen)
         for tenant in frozen:
             if tenant not in waiting:
@@ -180,7 +182,7 @@ class Flusher:
             upto = self._wal.rotate()
             for tenant in self._state.tenants.values():
                 if tenant.view.runs:
-                    tenant.set_view(View(tenant.view.blocks, tenant.view.memory, ()))
+                    tenant.set_view(tenant.view.with_frozen())
         return upto
 
     def _small(self, frozen: list[Tenant]) -> list[Tenant]:
@@ -220,8 +222,7 @@ class Flusher:
             log.warning("%s; the blocks are complete without it, the next start lists them again", error)
         with self._state.lock:
             blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
-            view = tenant.view
-            tenant.set_view(View(view.blocks + blocks, view.frozen[len(frozen) :], view.runs))
+            tenant.set_view(tenant.view.with_blocks(blocks))
             tenant.since = time.monotonic() if tenant.view.memory else None
         self._counters.flushed_blocks += len(blocks)
         self._counters.flushed_rows += sum(block.rows for block in blocks)
@@ -229,10 +230,10 @@ class Flusher:
 
     def _write_days(
         self, tenant: Tenant, frozen: tuple[Run, ...], origins: list[OriginRange]
-    ) -> list[tuple[str, int, Footer]]:
+    ) -> list[tuple[str, Written]]:
         parts = [run.batch for run in frozen]
         generation, self._generation = self._generation, self._generation + 1
-        written: list[tuple[str, int, Footer]] = []
+        written: list[tuple[str, Written]] = []
         temporary: Path | None = None
         try:
             for rows in split_days(parts, tenant.table):
@@ -240,7 +241,7 @@ class Flusher:
                 final = self._data_dir / relative
                 self._make_folder(final.parent)
                 temporary = final.with_suffix(".tmp")
-                footer = write_block(
+                block = write_block(
                     temporary,
                     parts,
                     rows,
@@ -251,11 +252,11 @@ class Flusher:
                     options=self._blocks,
                 )
                 publish(temporary, final)
-                written.append((relative, final.stat().st_size, footer))
+                written.append((relative, block))
         except BaseException:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
-            for path, _, _ in written:
+            for path, _ in written:
                 (self._data_dir / path).unlink(missing_ok=True)
             raise
         return written
@@ -281,19 +282,17 @@ class Flusher:
             self._carry_some(batch)
 
     def _carry_some(self, tenants: list[Tenant]) -> None:
-        sections = []
-        for tenant in tenants:
-            frozen = tenant.view.frozen
-            rows = concat_batches([run.batch for run in frozen])
-            covers = ((frozen[0].first_seq, max(run.last_seq for run in frozen)),)
-            sections.append(Section(tenant.name, (), (Request(len(rows)),), rows, covers))
-            self._counters.carried_rows += len(rows)
+        joined = {tenant.name: join_runs(tenant.view.frozen) for tenant in tenants}
+        sections = [
+            Section(name, (), (Request(len(run)),), run.batch, ((run.first_seq, run.last_seq),))
+            for name, run in joined.items()
+        ]
         with self._writer.commit_lock:
             self._wal.carry(sections)
+        self._counters.carried_rows += sum(len(run) for run in joined.values())
         with self._state.lock:
             for tenant in tenants:
-                view = tenant.view
-                tenant.set_view(View(view.blocks, (), (join_runs(view.frozen), *view.runs)))
+                tenant.set_view(tenant.view.with_thawed(joined[tenant.name]))
 
 
 def block_of(data_dir: Path, table: StreamTable, row: BlockRow) -> Block:

@@ -15,6 +15,8 @@ from storage.errors import CorruptBlock
 VERSION = 1
 KEY = b"weir"
 CRC_KEY = b"weir.crc32c"
+DATA_KEY = b"weir.data"
+"""Bytes of the file before its footer and their CRC32C, `size:crc`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +99,8 @@ class Footer:
         return int(self.spans.rows.sum())
 
 
-def encode_footer(footer: Footer) -> dict[bytes, bytes]:
-    """The key-value metadata of the Parquet file."""
+def encode_footer(footer: Footer, data_size: int, data_crc: int) -> dict[bytes, bytes]:
+    """The key-value metadata of a Parquet file with so many bytes, of this CRC32C, before its footer."""
     body = msgspec.json.encode(
         {
             "version": VERSION,
@@ -113,7 +115,14 @@ def encode_footer(footer: Footer) -> dict[bytes, bytes]:
             "columns": footer.columns,
         }
     )
-    return {KEY: body, CRC_KEY: b"%08x" % google_crc32c.value(body)}
+    data = b"%d:%08x" % (data_size, data_crc)
+    return {KEY: body, DATA_KEY: data, CRC_KEY: b"%08x" % google_crc32c.value(body + data)}
+
+
+def decode_data_crc(metadata: dict[bytes, bytes]) -> tuple[int, int]:
+    """(bytes before the footer, their CRC32C), from metadata that decode_footer accepted."""
+    size, crc = metadata[DATA_KEY].split(b":")
+    return int(size), int(crc, 16)
 
 
 def decode_footer(metadata: dict[bytes, bytes] | None, name: str) -> Footer:
@@ -121,8 +130,8 @@ def decode_footer(metadata: dict[bytes, bytes] | None, name: str) -> Footer:
     body = (metadata or {}).get(KEY)
     if metadata is None or body is None:
         raise CorruptBlock(f"block {name}: the Parquet footer has no key `weir`; it is not one of Weir's blocks")
-    if b"%08x" % google_crc32c.value(body) != metadata.get(CRC_KEY):
-        raise CorruptBlock(f"block {name}: the checksum of the footer's key `weir` is wrong")
+    if b"%08x" % google_crc32c.value(body + metadata.get(DATA_KEY, b"")) != metadata.get(CRC_KEY):
+        raise CorruptBlock(f"block {name}: the checksum of the footer's keys `weir` and `weir.data` is wrong")
     try:
         said = msgspec.json.decode(body)
         if said["version"] != VERSION:

@@ -1,7 +1,9 @@
 """Entries in memory: runs, each the immutable rows of some WAL records, joined as they pile up.
 
-A tenant's runs are a tuple that is replaced, never changed: a reader takes it and needs no lock. Joining FAN small runs
-into one when as many stand at the end copies a row at most log16(65536) = 4 times (ADR 3 has the measurement).
+A tenant's runs are a tuple that is replaced, never changed: a reader takes it and needs no lock. Runs have ranks, powers
+of FAN in size; FAN runs of a rank become one of the next. So a row is copied once a rank, LEVELS times at most, when
+runs come in equal sizes, and there are never more than (FAN - 1) * LEVELS unsealed ones (ADR 3 has the
+measurement).
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from storage.batch import Batch
 from storage.rows import batch_bytes, concat_batches
 
 FAN = 16
+LEVELS = 4
+"""FAN**LEVELS is RUN_ROWS."""
 RUN_ROWS = 1 << 16
 """Rows at which a run is left alone: one unit of a scan, as a row group is."""
 RUN_BYTES = 8 << 20
@@ -72,18 +76,31 @@ def join_runs(runs: Sequence[Run], *, sealed: bool = False) -> Run:
 def add_run(runs: tuple[Run, ...], run: Run) -> tuple[Run, ...]:
     """The runs with one more at the end, small ones joined."""
     runs = (*runs, run)
-    for size in (FAN, FAN**2, FAN**3, RUN_ROWS):
-        tail = _tail(runs, size)
-        if tail >= FAN:
-            runs = (*runs[: len(runs) - tail], *_pack(runs[len(runs) - tail :]))
+    while (tail := _tail(runs)) >= FAN:
+        runs = (*runs[: len(runs) - tail], *_pack(runs[len(runs) - tail :]))
     return runs
 
 
-def _tail(runs: tuple[Run, ...], rows: int) -> int:
-    """How many runs at the end have fewer than `rows` rows each and are not sealed."""
+def _rank(run: Run) -> int:
+    """How many times FAN goes into the run's size, LEVELS once it is sealed. Bytes count as rows do."""
+    if run.sealed:
+        return LEVELS
+    size = max(len(run), run.nbytes * RUN_ROWS // RUN_BYTES, 1)
+    return (size.bit_length() - 1) // (FAN.bit_length() - 1)
+
+
+def _tail(runs: tuple[Run, ...]) -> int:
+    """How many runs at the end are of no higher rank than the last one; 0 if that is sealed.
+
+    The last one's rank decides: were smaller runs to count towards a larger rank, every 15 single rows would copy a run
+    of 60,000.
+    """
+    if runs[-1].sealed:
+        return 0
+    rank = _rank(runs[-1])
     count = 0
     for run in reversed(runs):
-        if run.sealed or len(run) >= rows:
+        if run.sealed or _rank(run) > rank:
             break
         count += 1
     return count

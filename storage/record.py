@@ -69,7 +69,10 @@ class _Buffers:
 
     def add_texts(self, values: Texts) -> None:
         values = values.compact()
-        self.add(values.lengths.astype(np.uint32))
+        lengths = values.lengths
+        if len(lengths) and int(lengths.max()) >= 1 << 32:
+            raise ValueError("a string of 4 GiB or more cannot be written to the WAL")
+        self.add(lengths.astype(np.uint32))
         self.add(values.data)
 
 
@@ -79,8 +82,6 @@ def encode(sections: Sequence[Section]) -> bytes:
     buffers = _Buffers()
     for section in sections:
         batch = section.batch
-        if len(batch) and int(batch.lines.lengths.max()) >= 1 << 32:
-            raise ValueError("a line of 4 GiB or more cannot be written to the WAL")
         buffers.add(batch.stream)
         buffers.add(batch.ts)
         buffers.add_texts(batch.lines)

@@ -13,7 +13,7 @@ from storage.duplicates import repeats, rows_at
 from storage.footer import Footer
 from storage.memtable import Run
 from storage.rows import concat_batches, take_rows
-from storage.state import Tenant
+from storage.state import Bounds, Tenant
 from storage.streams import StreamTable
 
 
@@ -41,14 +41,13 @@ class Window:
 class MemorySource:
     """The runs of a view. No row of one repeats a row of another."""
 
-    def __init__(self, runs: Sequence[Run], tenant: Tenant, window: Window) -> None:
+    def __init__(self, runs: Sequence[Run], bounds: Bounds, window: Window) -> None:
         self._runs = runs
-        oldest, newest = tenant.bounds()
-        streams = np.flatnonzero(window.accepted).astype(np.int32)
-        held = newest[streams] >= oldest[streams]
-        self.streams: I32 = streams[held]
-        self.low: I64 = oldest[self.streams]
-        self.high: I64 = newest[self.streams]
+        held = bounds.held()
+        known = min(len(held), len(window.accepted))
+        self.streams: I32 = np.flatnonzero(held[:known] & window.accepted[:known]).astype(np.int32)
+        self.low: I64 = bounds.oldest[self.streams]
+        self.high: I64 = bounds.newest[self.streams]
 
     def rows_like(self, stream: I32, ts: I64) -> list[Batch]:
         """The rows whose (stream, ts) is among the given pairs."""
@@ -90,11 +89,15 @@ class BlockSource:
         window = self._window
         chosen = window.accepted[self.numbers[said.stream]]
         chosen &= (said.max_ts >= window.start) & (said.min_ts < window.end)
-        found = []
-        for group in np.unique(said.group[chosen]).tolist():
-            at = chosen & (said.group == group)
-            found.append((group, int(said.min_ts[at].min()), int(said.max_ts[at].max()), int(said.rows[at].sum())))
-        return found
+        at = np.flatnonzero(chosen)
+        if not len(at):
+            return []
+        group = said.group[at]  # ascending: spans stand in row order
+        heads = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+        low = np.minimum.reduceat(said.min_ts[at], heads)
+        high = np.maximum.reduceat(said.max_ts[at], heads)
+        rows = np.add.reduceat(said.rows[at], heads)
+        return list(zip(group[heads].tolist(), low.tolist(), high.tolist(), rows.tolist(), strict=True))
 
     def read(self, group: int, accepted: Mask, start: int, end: int) -> Batch:
         """Rows of a row group in accepted streams' spans that overlap start..end, in block order."""
@@ -131,32 +134,30 @@ class Overlaps:
         self._sources = sources
         self._suspects = self._find()
 
-    def _find(self) -> set[int]:
-        """Streams of which two sources hold overlapping times."""
+    def _find(self) -> I32:
+        """Streams of which two sources hold overlapping times, ascending."""
+        none: I32 = np.zeros(0, np.int32)
         if len(self._sources) < 2:
-            return set()
+            return none
         stream = np.concatenate([source.streams for source in self._sources])
         low = np.concatenate([source.low for source in self._sources])
         high = np.concatenate([source.high for source in self._sources])
         if len(np.unique(stream)) == len(stream):
-            return set()
+            return none
         order = np.lexsort((low, stream))
-        suspects: set[int] = set()
-        last, reach = -1, 0
-        for number, begin, end in zip(stream[order].tolist(), low[order].tolist(), high[order].tolist(), strict=True):
-            if number != last:
-                last, reach = number, end
-                continue
-            if begin <= reach:
-                suspects.add(number)
-            reach = max(reach, end)
-        return suspects
+        stream, low, high = stream[order], low[order], high[order]
+        # How far the spans before one reach, per stream: the greatest so far of (stream, rank of the end), which starts
+        # anew where the stream does because streams ascend.
+        ends, rank = np.unique(high, return_inverse=True)
+        reach = np.maximum.accumulate(stream.astype(np.int64) * len(ends) + rank)
+        same = stream[1:] == stream[:-1]
+        return np.unique(stream[1:][same & (low[1:] <= ends[reach[:-1] % len(ends)])])
 
     def drop(self, batch: Batch, place: int) -> Batch:
         """The rows of source `place` in `batch` that repeat none of an earlier source."""
-        if not self._suspects or not len(batch):
+        if not len(self._suspects) or not len(batch):
             return batch
-        suspect = np.isin(batch.stream, np.fromiter(self._suspects, np.int32, len(self._suspects)))
+        suspect = np.isin(batch.stream, self._suspects)
         if not suspect.any():
             return batch
         earlier: list[Batch] = []
@@ -267,7 +268,7 @@ def units_of(tenant: Tenant, accepted: Mask, start: int, end: int) -> list[Memor
     runs = [run for run in view.memory if run.max_ts >= start and run.min_ts < end]
     sources: list[Held] = [*blocks]
     if runs:
-        sources.append(MemorySource(view.memory, tenant, window))
+        sources.append(MemorySource(view.memory, view.bounds, window))
     overlaps = Overlaps(sources)
     units: list[MemoryUnit | BlockUnit] = []
     for place, source in enumerate(blocks):

@@ -29,6 +29,8 @@ _CRC_END = 8
 
 COMPRESS_FROM = 4096
 """Bytes of a body from which lz4 is worth its call."""
+COMPRESS_UPTO = 0x7E000000
+"""Bytes of a body that lz4 can take."""
 
 
 class Kind(IntEnum):
@@ -44,6 +46,10 @@ class Codec(IntEnum):
 
     RAW = 0
     LZ4 = 1
+
+
+_KINDS = frozenset(Kind)
+_CODECS = frozenset(Codec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ def unpack_header(raw: bytes, name: str) -> SegmentHeader | None:
 def pack_record(header: SegmentHeader, kind: Kind, seq: int, body: bytes) -> bytes:
     """One record's bytes for the given segment."""
     codec, stored = Codec.RAW, body
-    if len(body) >= COMPRESS_FROM:
+    if COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
         packed = lz4.block.compress(body, store_size=False)
         if len(packed) < len(body):
             codec, stored = Codec.LZ4, packed
@@ -178,6 +184,8 @@ def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
     frame, body = raw[at : at + _FRAME.size], raw[at + _FRAME.size : end]
     if _crc(salt, frame, body) != crc:
         return None
+    if kind not in _KINDS or codec not in _CODECS:
+        raise CorruptSegment(f"byte {at}: a record of kind {kind}, codec {codec} is not known to this version of Weir")
     if codec == Codec.LZ4:
         body = lz4.block.decompress(body, uncompressed_size=size)
     return Record(at, end, Kind(kind), seq, body), end

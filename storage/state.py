@@ -10,17 +10,58 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.batch import I32, I64
 from storage.blockread import Block
-from storage.memtable import Run
+from storage.memtable import Run, add_run
 from storage.streams import StreamTable
 
 _OLDEST = np.iinfo(np.int64).max
 _NEWEST = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """Between which times the streams of some runs lie.
+
+    The arrays are widened in place as rows come, before the view with those rows is published: what a reader sees may
+    be wider than the runs of its view, never narrower.
+
+    Attributes:
+        oldest, newest: int64[at least the streams of the runs], ns; newest < oldest where a stream has no row.
+    """
+
+    oldest: I64
+    newest: I64
+
+    def widen(self, stream: I32, ts: I64) -> None:
+        """Notes rows of streams that there is room for."""
+        np.minimum.at(self.oldest, stream, ts)
+        np.maximum.at(self.newest, stream, ts)
+
+    def grown(self, streams: int) -> Bounds:
+        """Bounds with room for so many streams: these, or a copy twice as long."""
+        missing = streams - len(self.newest)
+        if missing <= 0:
+            return self
+        more = max(missing, len(self.newest))
+        return Bounds(
+            np.concatenate([self.oldest, np.full(more, _OLDEST, np.int64)]),
+            np.concatenate([self.newest, np.full(more, _NEWEST, np.int64)]),
+        )
+
+    def held(self) -> NDArray[np.bool_]:
+        """bool[n]: whether a stream has rows."""
+        return self.newest >= self.oldest
+
+
+def empty_bounds(streams: int = 64) -> Bounds:
+    """Bounds of no rows with room for so many streams."""
+    return Bounds(np.full(streams, _OLDEST, np.int64), np.full(streams, _NEWEST, np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """A tenant's rows.
 
@@ -28,16 +69,40 @@ class View:
         blocks: on disk, in order of arrival.
         frozen: runs that a flush is writing, in order of arrival.
         runs: runs that came after it.
+        bounds: times of the streams in frozen and runs. Part of the view: bounds taken from a later one would miss the
+            runs that a flush moved to a block meanwhile, and with them rows that stand in both.
     """
 
     blocks: tuple[Block, ...] = ()
     frozen: tuple[Run, ...] = ()
     runs: tuple[Run, ...] = ()
+    bounds: Bounds = field(default_factory=empty_bounds)
 
     @property
     def memory(self) -> tuple[Run, ...]:
         """All runs in memory, in order of arrival; no row repeats another."""
         return self.frozen + self.runs
+
+    def with_run(self, run: Run, streams: int) -> View:
+        """The view with one more run, of a table of so many streams."""
+        bounds = self.bounds.grown(streams)
+        bounds.widen(run.batch.stream, run.batch.ts)
+        return View(self.blocks, self.frozen, add_run(self.runs, run), bounds)
+
+    def with_frozen(self) -> View:
+        """The view with all runs in the hands of a flush."""
+        return View(self.blocks, self.memory, (), self.bounds)
+
+    def with_blocks(self, blocks: tuple[Block, ...]) -> View:
+        """The view with the frozen runs replaced by blocks; the bounds are taken anew."""
+        bounds = empty_bounds(len(self.bounds.newest))
+        for run in self.runs:
+            bounds.widen(run.batch.stream, run.batch.ts)
+        return View(self.blocks + blocks, (), self.runs, bounds)
+
+    def with_thawed(self, run: Run) -> View:
+        """The view with the frozen runs, as one run, back among those that grow."""
+        return View(self.blocks, (), (run, *self.runs), self.bounds)
 
 
 class Tenant:
@@ -52,42 +117,15 @@ class Tenant:
         self.nbytes = 0
         """Bytes of the runs in memory."""
         self.duplicate_bytes = 0
-        self._oldest = np.full(64, _OLDEST, np.int64)
-        self._newest = np.full(64, _NEWEST, np.int64)
-
-    def bounds(self) -> tuple[I64, I64]:
-        """(oldest, newest) ts in memory of every stream of the table, int64[streams] ns."""
-        missing = len(self.table) - len(self._newest)
-        if missing > 0:
-            grow = max(missing, len(self._newest))
-            self._oldest = np.concatenate([self._oldest, np.full(grow, _OLDEST, np.int64)])
-            self._newest = np.concatenate([self._newest, np.full(grow, _NEWEST, np.int64)])
-        return self._oldest, self._newest
-
-    def widen(self, stream: I32, ts: I64) -> None:
-        """Notes rows that came into memory."""
-        oldest, newest = self.bounds()
-        np.minimum.at(oldest, stream, ts)
-        np.maximum.at(newest, stream, ts)
 
     def set_view(self, view: View) -> None:
-        """Replaces the view; the bounds of what is in memory are taken anew when rows left it."""
-        shrunk = len(view.memory) == 0 or view.frozen != self.view.frozen
+        """Replaces the view."""
         self.view = view
         self.nbytes = sum(run.nbytes for run in view.memory)
         if not view.memory:
             self.since = None
         elif self.since is None:
             self.since = time.monotonic()
-        if shrunk:
-            oldest, newest = (
-                np.full(len(self._oldest), _OLDEST, np.int64),
-                np.full(len(self._newest), _NEWEST, np.int64),
-            )
-            for run in view.memory:
-                np.minimum.at(oldest, run.batch.stream, run.batch.ts)
-                np.maximum.at(newest, run.batch.stream, run.batch.ts)
-            self._oldest, self._newest = oldest, newest
 
 
 @dataclass(slots=True)

@@ -236,13 +236,12 @@ class Store:
         blocks = disk = 0
         for name, tenant in list(self._state.tenants.items()):
             view = tenant.view
-            oldest, newest = tenant.bounds()
             chunks += len(view.memory)
             memory += tenant.nbytes
             blocks += len(view.blocks)
             disk += sum(block.size for block in view.blocks)
             tenants[name] = TenantFigures(
-                memory_streams=int(np.count_nonzero(newest >= oldest)),
+                memory_streams=int(np.count_nonzero(view.bounds.held())),
                 streams_created=len(tenant.table),
                 memory_rows=sum(len(run) for run in view.memory),
                 memory_bytes=tenant.nbytes,

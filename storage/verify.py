@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.catalog import Catalog
+from storage.catalog import Catalog, file_checksum
 from storage.control import Control
 from storage.errors import CorruptBlock, CorruptCatalog, CorruptSegment, StorageError
-from storage.footer import decode_footer
+from storage.footer import decode_data_crc, decode_footer
 from storage.lock import DirectoryLock, read_origin
 from storage.record import decode
 from storage.segment import Damage, Kind, scan_segment
@@ -51,8 +52,15 @@ def verify(data_dir: Path, *, rebuild: bool, report: Callable[[str], None]) -> V
     try:
         result = VerifyResult()
         _verify_log(data_dir, result, report)
-        _verify_blocks(data_dir, result, report)
-        _verify_catalogs(data_dir, result, rebuild=rebuild)
+        if rebuild:
+            for suffix in ("", "-wal", "-shm"):
+                data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
+        catalog = Catalog(data_dir)
+        try:
+            _verify_blocks(data_dir, catalog, result, report)
+        finally:
+            catalog.close()
+        _verify_control(data_dir, result)
         return result
     finally:
         lock.release()
@@ -85,38 +93,40 @@ def _verify_log(data_dir: Path, result: VerifyResult, report: Callable[[str], No
                 result.problems.append(f"WAL segment {path.name}, byte {item.offset}: {error}")
 
 
-def _verify_blocks(data_dir: Path, result: VerifyResult, report: Callable[[str], None]) -> None:
+def _verify_blocks(data_dir: Path, catalog: Catalog, result: VerifyResult, report: Callable[[str], None]) -> None:
+    listed = {row.path: row.crc for row in catalog.blocks()}
     for path in sorted((data_dir / "blocks").glob("*/*/*.parquet")):
         name = str(path.relative_to(data_dir))
         report(f"block {name}")
         result.blocks += 1
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                footer = decode_footer(file.metadata.metadata, name)
-                for group in range(file.num_row_groups):
-                    file.read_row_group(group, use_threads=False)
-                if file.metadata.num_rows != footer.rows:
-                    result.problems.append(
-                        f"block {name}: {file.metadata.num_rows} rows, but its footer says {footer.rows}"
-                    )
-                result.rows += footer.rows
+            result.rows += _verify_block(path, name, listed.get(name))
         except CorruptBlock as error:
             result.problems.append(str(error))
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             result.problems.append(f"block {name}: {error}")
+    if len(listed) != result.blocks:
+        result.problems.append(f"index.db lists {len(listed)} blocks, {result.blocks} files are there")
 
 
-def _verify_catalogs(data_dir: Path, result: VerifyResult, *, rebuild: bool) -> None:
-    if rebuild:
-        for suffix in ("", "-wal", "-shm"):
-            data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
-    catalog = Catalog(data_dir)
-    try:
-        listed = sum(1 for _ in catalog.blocks())
-    finally:
-        catalog.close()
-    if listed != result.blocks:
-        result.problems.append(f"index.db lists {listed} blocks, {result.blocks} files are there")
+def _verify_block(path: Path, name: str, crc: int | None) -> int:
+    """Rows of a block all of whose bytes are as they were written. Raises CorruptBlock, what pyarrow raises."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        footer = decode_footer(file.metadata.metadata, name)
+        size, data_crc = decode_data_crc(file.metadata.metadata)
+        for group in range(file.num_row_groups):
+            file.read_row_group(group, use_threads=False)
+        if file.metadata.num_rows != footer.rows:
+            raise CorruptBlock(f"block {name}: {file.metadata.num_rows} rows, but its footer says {footer.rows}")
+    with path.open("rb") as raw:
+        if google_crc32c.value(raw.read(size)) != data_crc:
+            raise CorruptBlock(f"block {name}: the bytes before the footer are not those that were written")
+    if crc is not None and file_checksum(path)[1] != crc:
+        raise CorruptBlock(f"block {name}: the file is not the one that index.db lists")
+    return footer.rows
+
+
+def _verify_control(data_dir: Path, result: VerifyResult) -> None:
     try:
         Control(data_dir).close()
     except CorruptCatalog as error:

@@ -1,7 +1,8 @@
 """The write-ahead log: one writer appends records to numbered segments and makes them durable.
 
-Invariant: a segment in which a write or a sync failed is never appended to again. Its file is cut to the last synced
-byte, and the next append opens a new one, so that the log recovers by itself when there is room.
+Invariant: a segment in which a write or a sync failed is never appended to again. Its file is cut to where the failed
+record began, and the next append opens a new one, so that the log recovers by itself when there is room. Records that
+were acknowledged are never cut off, synced or not.
 """
 
 from __future__ import annotations
@@ -85,28 +86,33 @@ class Wal:
 
         Raises StorageUnavailable; nothing of the record is kept then, and its number is never used again.
         """
-        seq, self.next_seq = self.next_seq, self.next_seq + 1
-        try:
-            self._write(Kind.ENTRIES, seq, sections)
-        except OSError as error:
-            self._gaps.append((seq, seq))
-            raise self._refusal(error) from error
+        with self._guard:
+            seq, self.next_seq = self.next_seq, self.next_seq + 1
+            try:
+                self._write(Kind.ENTRIES, seq, sections, sync=self._sync is SyncMode.COMMIT)
+            except BaseException as error:
+                self._give_up(seq)
+                if isinstance(error, OSError):
+                    raise self._refusal(error) from error
+                raise
         return seq
 
     def carry(self, sections: Sequence[Section]) -> None:
-        """Writes rows of older segments again, so that those may go. Raises StorageUnavailable."""
-        try:
-            self._write(Kind.CARRIED, 0, sections)
-        except OSError as error:
-            raise self._refusal(error) from error
+        """Writes rows of older segments again, so that those may go; synced in any mode, as those may have been.
+
+        Raises StorageUnavailable.
+        """
+        with self._guard:
+            try:
+                self._write(Kind.CARRIED, 0, sections, sync=True)
+            except OSError as error:
+                raise self._refusal(error) from error
 
     def rotate(self) -> int:
         """Closes the segment; returns the number up to which segments are complete. Raises StorageUnavailable."""
         with self._guard:
             try:
-                if self._fd is not None:
-                    self._sync_now()
-                    self._close()
+                self._finish()
             except OSError as error:
                 raise self._refusal(error) from error
             return self._next_segment - 1
@@ -142,31 +148,38 @@ class Wal:
         if self._timer is not None:
             self._timer.join()
         with self._guard:
-            if self._fd is not None:
-                self._sync_now()
-                self._close()
+            self._finish()
 
     # -- inside
 
-    def _write(self, kind: Kind, seq: int, sections: Sequence[Section]) -> None:
-        with self._guard:
-            if self._fd is None or self._size >= self._segment_size:
-                self._open_segment(seq or self.next_seq)
-            assert self._fd is not None
-            assert self._header is not None
-            try:
-                body = encode(self._with_names(sections))
-                data = pack_record(self._header, kind, seq, body)
-                write_all(self._fd, data)
-                self._size += len(data)
-                if self._sync is SyncMode.COMMIT:
-                    self._sync_now()
-            except (OSError, ValueError):
-                self._abandon()
-                raise
-            self._counters.wal_records += 1
-            self._counters.wal_bytes += len(data)
-            self._counters.wal_raw_bytes += len(body)
+    def _write(self, kind: Kind, seq: int, sections: Sequence[Section], *, sync: bool) -> None:
+        if self._size >= self._segment_size:
+            self._finish()
+        if self._fd is None:
+            self._open_segment(seq or self.next_seq)
+        assert self._fd is not None
+        assert self._header is not None
+        began = self._size
+        try:
+            body = encode(self._with_names(sections))
+            data = pack_record(self._header, kind, seq, body)
+            write_all(self._fd, data)
+            self._size += len(data)
+            if sync:
+                self._sync_now()
+        except BaseException:  # whatever it was: the segment may end in half a record, or lack names it is said to have
+            self._abandon(began)
+            raise
+        self._counters.wal_records += 1
+        self._counters.wal_bytes += len(data)
+        self._counters.wal_raw_bytes += len(body)
+
+    def _give_up(self, seq: int) -> None:
+        """Notes that a number was drawn for nothing."""
+        if self._gaps and self._gaps[-1][1] + 1 == seq:
+            self._gaps[-1] = (self._gaps[-1][0], seq)
+        else:
+            self._gaps.append((seq, seq))
 
     def _with_names(self, sections: Sequence[Section]) -> list[Section]:
         """The sections with the label sets that this segment has not named yet, and those that the last record named.
@@ -203,9 +216,6 @@ class Wal:
         return numbers.astype(np.int32)
 
     def _open_segment(self, first_seq: int) -> None:
-        if self._fd is not None:
-            self._sync_now()
-            self._close()
         number = self._next_segment
         header = SegmentHeader(self._origin, number, first_seq)
         path = self._directory / segment_name(number)
@@ -230,26 +240,37 @@ class Wal:
 
     def _sync_now(self) -> None:
         assert self._fd is not None
-        if self._sync is not SyncMode.OFF and self._size > self._synced:
+        if self._size > self._synced:
             began = time.perf_counter()
             os.fdatasync(self._fd)
             self._counters.wal_sync.observe(time.perf_counter() - began)
         self._synced = self._size
 
+    def _finish(self) -> None:
+        """Syncs the open segment, if there is one, and closes it, even when the sync fails. Raises OSError."""
+        if self._fd is None:
+            return
+        try:
+            if self._sync is not SyncMode.OFF:
+                self._sync_now()
+        finally:
+            self._close()
+
     def _close(self) -> None:
         assert self._fd is not None
         os.close(self._fd)
         self._fd = self._header = None
+        self._size = self._synced = 0
 
-    def _abandon(self) -> None:
-        """Gives the segment up: cut to the last synced byte, closed.
+    def _abandon(self, end: int) -> None:
+        """Gives the segment up: cut to the byte where the failed record began, closed.
 
-        A cut that fails leaves a record that nobody was told is stored; replay loads it, and the sender's second try
-        is dropped as a duplicate.
+        A cut that fails leaves a record that nobody was told is stored; its number is on record as a gap in the next
+        segment, and replay leaves it out.
         """
         assert self._fd is not None
         try:
-            os.ftruncate(self._fd, self._synced)
+            os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         except OSError as error:
             log.warning("WAL segment %d could not be cut after a failed write: %s", self.segment, error)
@@ -272,4 +293,4 @@ class Wal:
                 except OSError as error:
                     log.error("the sync of WAL segment %d failed: %s", self.segment, error)  # noqa: TRY400 - one line says it
                     self._counters.wal_failures += 1
-                    self._abandon()
+                    self._close()  # not cut: its records were acknowledged

@@ -8,16 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from storage.batch import I64, Batch
+from storage.batch import Batch
 from storage.batchids import BatchId, BatchIds
 from storage.duplicates import new_rows
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
 from storage.figures import Counters
-from storage.memtable import add_run, make_run
+from storage.memtable import make_run
 from storage.record import Request, Section
 from storage.reserve import Reserve
 from storage.rows import concat_batches, renumber, take_rows
@@ -54,6 +54,29 @@ class Item:
     batch: Batch
     batch_id: BatchId | None
     done: Done
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taken:
+    """One tenant's share of a group.
+
+    Attributes:
+        section: what goes to the log.
+        dropped: per item, how many of its entries are in memory already.
+        dropped_bytes: line bytes of those.
+    """
+
+    section: Section
+    dropped: list[int]
+    dropped_bytes: int
+
+
+def _answer(group: list[Item], outcomes: list[Receipt | StorageError]) -> None:
+    for item, outcome in zip(group, outcomes, strict=True):
+        try:
+            item.done(outcome)
+        except Exception:  # a receiver that fails must not keep the others from their answers
+            log.exception("the receiver of a batch's outcome failed")
 
 
 class Writer:
@@ -116,11 +139,10 @@ class Writer:
                 group = self._take_group()
             outcomes = self._commit(group)
 
-            def answer(group: list[Item] = group, outcomes: list[Receipt | StorageError] = outcomes) -> None:
-                for item, outcome in zip(group, outcomes, strict=True):
-                    item.done(outcome)
-
-            self._deliver(answer)
+            try:
+                self._deliver(partial(_answer, group, outcomes))
+            except Exception:  # an event loop that is closed: nobody waits for the answers, the rows are stored
+                log.exception("the answers to a group of %d batches could not be delivered", len(group))
             self._committed()
 
     def _take_group(self) -> list[Item]:
@@ -155,26 +177,28 @@ class Writer:
         outcomes: list[Receipt | StorageError] = [Receipt()] * len(group)
         fresh: dict[tuple[str, bytes], bytes] = {}
         by_tenant: dict[str, list[int]] = {}
+        deduplicated = 0
         for at, item in enumerate(group):
             known = self._known_digest(item, fresh)
             if known is None:
                 by_tenant.setdefault(item.tenant, []).append(at)
             elif item.batch_id is not None and known == item.batch_id.digest:
-                self._counters.deduplicated_batches += 1
+                deduplicated += 1
                 outcomes[at] = Receipt(deduplicated=True)
             else:
                 outcomes[at] = BatchIdConflict("a batch with this X-Weir-Batch-Id but other contents was stored before")
-        sections = []
+        taken: list[_Taken] = []
         for name, places in by_tenant.items():
-            section, dropped = self._section(self._state.tenant(name), [group[at] for at in places])
-            sections.append(section)
-            for at, count in zip(places, dropped, strict=True):
+            found = self._take(self._state.tenant(name), [group[at] for at in places])
+            taken.append(found)
+            for at, count in zip(places, found.dropped, strict=True):
                 if count:
                     outcomes[at] = Receipt(duplicates=count)
-        if sections:
-            seq = self._wal.append(sections)
-            for section in sections:
-                self._publish(self._state.tenant(section.tenant), section, seq)
+        if taken:
+            seq = self._wal.append([found.section for found in taken])
+            for found in taken:
+                self._publish(self._state.tenant(found.section.tenant), found, seq)
+        self._counters.deduplicated_batches += deduplicated
         return outcomes
 
     def _known_digest(self, item: Item, fresh: dict[tuple[str, bytes], bytes]) -> bytes | None:
@@ -187,8 +211,9 @@ class Writer:
             fresh[key] = item.batch_id.digest
         return known
 
-    def _section(self, tenant: Tenant, items: list[Item]) -> tuple[Section, list[int]]:
-        """The items' entries on the tenant's table without duplicates, and how many each item lost."""
+    @staticmethod
+    def _take(tenant: Tenant, items: list[Item]) -> _Taken:
+        """The items' entries on the tenant's table without duplicates."""
         parts = []
         for item in items:
             numbers = np.fromiter(map(tenant.table.intern, item.batch.streams), np.int32, len(item.batch.streams))
@@ -196,25 +221,25 @@ class Writer:
         batch = concat_batches(parts)
         sizes = np.array([len(part) for part in parts], np.int64)
         kept = sizes
-        keep = new_rows(batch, tenant.bounds()[1], tenant.view.memory) if len(batch) else None
+        dropped_bytes = 0
+        view = tenant.view
+        newest = view.bounds.grown(len(tenant.table)).newest
+        keep = new_rows(batch, newest, view.memory) if len(batch) else None
         if keep is not None:
-            kept = self._count_kept(keep, sizes)
-            dropped_bytes = batch.lines.nbytes
-            batch = take_rows(batch, keep)
-            tenant.duplicate_bytes += dropped_bytes - batch.lines.nbytes
-            self._counters.duplicate_entries += int(sizes.sum() - kept.sum())
+            kept = np.diff(np.searchsorted(keep, np.cumsum(sizes), side="left"), prepend=0)
+            kept_batch = take_rows(batch, keep)
+            dropped_bytes = batch.lines.nbytes - kept_batch.lines.nbytes
+            batch = kept_batch
         requests = tuple(
             Request(rows, item.batch_id.id if item.batch_id else None, item.batch_id.digest if item.batch_id else None)
             for rows, item in zip(kept.tolist(), items, strict=True)
         )
-        return Section(tenant.name, (), requests, batch), (sizes - kept).tolist()
+        return _Taken(Section(tenant.name, (), requests, batch), (sizes - kept).tolist(), dropped_bytes)
 
-    @staticmethod
-    def _count_kept(keep: I64, sizes: I64) -> I64:
-        ends = np.cumsum(sizes)
-        return np.diff(np.searchsorted(keep, ends, side="left"), prepend=0)
-
-    def _publish(self, tenant: Tenant, section: Section, seq: int) -> None:
+    def _publish(self, tenant: Tenant, taken: _Taken, seq: int) -> None:
+        section = taken.section
+        tenant.duplicate_bytes += taken.dropped_bytes
+        self._counters.duplicate_entries += sum(taken.dropped)
         for request in section.requests:
             if request.batch_id is not None and request.digest is not None:
                 self._ids.add(tenant.name, request.batch_id, request.digest, self._wal.segment)
@@ -223,6 +248,5 @@ class Writer:
         run = make_run(section.batch, seq, seq)
         self._counters.chunks_created += 1
         with self._state.lock:
-            tenant.widen(section.batch.stream, section.batch.ts)
-            tenant.set_view(replace(tenant.view, runs=add_run(tenant.view.runs, run)))
+            tenant.set_view(tenant.view.with_run(run, len(tenant.table)))
         tenant.table.touch(section.batch.stream, section.batch.ts)
