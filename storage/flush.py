@@ -251,8 +251,8 @@ class Flusher:
                     origins=origins,
                     options=self._blocks,
                 )
-                publish(temporary, final)
                 written.append((relative, block))
+                publish(temporary, final)
         except BaseException:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

@@ -17,7 +17,9 @@ import re2
 from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Labels, Mask
+from storage.errors import CorruptCatalog
 from storage.labels import labels_id, salted_id
+from storage.rows import spans
 
 DAY = 86_400_000_000_000
 """ns of a day; days are numbered from the epoch."""
@@ -70,6 +72,8 @@ class StreamTable(Sequence[Labels]):
         self._lock = threading.Lock()
         self._cache: dict[Labels, int] = {}
         self._numbers: dict[int, int] = {}
+        # Streams with a salted id. They are found here even where the set that has their plain id is not known.
+        self._odd: dict[Labels, int] = {}
         self._ids = np.zeros(64, np.uint64)
         self._count = 0
         # The label set of stream s is the pairs _codes[_starts[s]:_starts[s + 1]].
@@ -112,25 +116,38 @@ class StreamTable(Sequence[Labels]):
         return number
 
     def restore(self, labels: Labels, stream_id: int) -> int:
-        """The number of a stream read from disk, where its id (perhaps a salted one) is on record."""
+        """The number of a stream read from disk, where its id (perhaps a salted one) is on record.
+
+        Raises CorruptCatalog if another label set has the id.
+        """
         with self._lock:
             number = self._numbers.get(stream_id)
-            if number is not None and self[number] == labels:
-                return number
-            return self._find_or_add(labels)
+            if number is None:
+                number = self._add(labels, stream_id)
+                if stream_id != labels_id(labels):
+                    self._odd[labels] = number
+            elif self[number] != labels:
+                raise CorruptCatalog(f"stream id {stream_id:016x} stands for two label sets")
+            return number
 
     def numbers(self, ids: np.ndarray) -> I32:
         """int32[k], the numbers of streams given by id (uint64[k]). Raises KeyError for an id that is not here."""
         return np.fromiter((self._numbers[number] for number in ids.tolist()), np.int32, len(ids))
 
     def _find_or_add(self, labels: Labels) -> int:
+        known = self._odd.get(labels)
+        if known is not None:
+            return known
         stream_id, salt = labels_id(labels), 0
         while (number := self._numbers.get(stream_id)) is not None:
             if self[number] == labels:
                 return number
             salt += 1
             stream_id = salted_id(labels, salt)
-        return self._add(labels, stream_id)
+        number = self._add(labels, stream_id)
+        if salt:
+            self._odd[labels] = number
+        return number
 
     def _add(self, labels: Labels, stream_id: int) -> int:
         number = self._count
@@ -207,11 +224,11 @@ class StreamTable(Sequence[Labels]):
         return sorted({value for key, value in pairs if key == name})
 
     def _codes_of(self, streams: I32) -> list[int]:
-        starts = _copied(self._starts, np.int64)
-        codes = _copied(self._codes, np.int32)
         if not len(streams):
             return []
-        wanted = np.concatenate([codes[starts[s] : starts[s + 1]] for s in streams.tolist()])
+        starts = _copied(self._starts, np.int64)
+        codes = _copied(self._codes, np.int32)
+        wanted = codes[spans(starts[streams], starts[streams + 1] - starts[streams])]
         return [int(code) for code in np.unique(wanted)]
 
     # -- time

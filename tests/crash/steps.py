@@ -42,6 +42,19 @@ class Witness(Protocol):
         """The process ends here."""
 
 
+class Reporter:
+    """A witness that only says the names of the steps."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+
+    def saw(self, name: str, _args: tuple[Any, ...]) -> None:
+        self._say(name)
+
+    def end(self) -> None:
+        """Nothing is left to say."""
+
+
 class Steps:
     """Counts steps and ends the process at the chosen one."""
 
