@@ -16,8 +16,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = 2
 """Programs side by side: a life waits for syncs half of its time."""
 
-KINDS = {"open", "write", "fdatasync", "fsync", "rename", "unlink", "truncate", "mkdir", "posix_fallocate"}
-KINDS |= {"sqlite transaction", "parquet open", "parquet write_table", "parquet close"}
+KINDS = {"open", "write", "fdatasync", "fsync", "rename", "unlink", "truncate", "mkdir", "posix_fallocate", "sqlite transaction"}
 
 
 def _interrupt(folder: Path, kind: str, moments: str) -> tuple[int, Counter[str], list[str]]:
@@ -45,7 +44,7 @@ def test_nothing_is_lost_or_doubled_at_any_step(tmp_path: Path, kind: str) -> No
     steps, ended, problems = _interrupt(tmp_path, kind, "after,during" if kind == "kill" else "after")
     assert not problems, "\n".join(problems)
     # The harness did its work: every step of a life was an end once, and no kind of step went unseen.
-    assert ended.total() >= steps > 150
+    assert ended.total() >= steps > 120
     assert ended.keys() >= KINDS
 
 
