@@ -82,7 +82,8 @@ class Steps:
 
         os.open = open_
         os.write = functools.partial(self.step, "write", self._write)
-        sqlite3.connect = functools.partial(sqlite3.connect, factory=self._connection())
+        connect: Any = functools.partial(sqlite3.connect, factory=self._connection())
+        sqlite3.connect = connect
 
     def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """One step."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from storage.batch import Batch
 from storage.rows import batch_bytes, concat_batches, renumber, spans, take_rows
 from storage.streams import StreamTable
-from tests.storage.entries import Entry, batch_of, entries_of, entry_lists, plain
+from tests.storage.entries import Entry, batch_of, entries_of, entry, entry_lists, plain
 
 
 def on_table(table: StreamTable, entries: list[Entry]) -> Batch:
@@ -54,7 +54,7 @@ def test_spans_are_all_numbers_of_all_ranges(ranges: list[tuple[int, int]]) -> N
 
 def test_repeated_values_of_joined_columns_stand_in_the_dictionary_once() -> None:
     table = StreamTable()
-    part = [((("a", "b"),), ts, b"x", (("level", b"info"),)) for ts in range(4)]
+    part = [entry("a", ts, level="info") for ts in range(4)]
     joined = concat_batches([on_table(table, part) for _ in range(10)])
     assert joined.metadata["level"].values.tolist() == [b"info"]
 
