@@ -229,7 +229,10 @@ def open_database(path: Path, schema: str, version: int, *, synchronous: str = "
         CorruptCatalog: it is not one, is damaged, or is of another version.
         StorageError: it cannot be opened now: a full disk, rights, another process.
     """
-    db = sqlite3.connect(path, check_same_thread=False)
+    try:
+        db = sqlite3.connect(path, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} cannot be opened: {error}") from error
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")

@@ -1,4 +1,4 @@
-"""`weir serve` on a disk whose syncs are slow or fail: `python serve_with_faults.py FILE python -m gateway.cli serve ...`.
+"""`weir serve` on a disk that fails or is slow: `python serve_with_faults.py FILE python -m gateway.cli serve ...`.
 
 FILE says what is wrong now, and may change at any time: `fail NAME...` lets the calls os.NAME fail with EIO, `slow
 SECONDS` delays every sync. An empty or missing file: nothing is wrong. Nothing in the product knows of it.

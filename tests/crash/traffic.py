@@ -46,7 +46,9 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         self._http.request(method, path, body, dict(headers or {}))
         response = self._http.getresponse()
         return Answer(response.status, response.read(), {name.lower(): value for name, value in response.getheaders()})

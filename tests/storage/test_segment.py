@@ -31,7 +31,10 @@ def segment(folder: Path, records: list[bytes], header: bytes = pack_header(HEAD
 
 
 def packed(bodies: list[bytes] = BODIES) -> list[bytes]:
-    return [pack_record(HEADER, Kind.ENTRIES, 41 + at, body) for at, body in enumerate(bodies)]
+    records: list[bytes] = []
+    for at, body in enumerate(bodies):
+        records.append(pack_record(HEADER, 64 + sum(map(len, records)), Kind.ENTRIES, 41 + at, body))
+    return records
 
 
 def found(path: Path, origin: bytes = ORIGIN) -> list[tuple[int, bytes] | Damage]:
@@ -57,11 +60,11 @@ def test_names_sort_as_numbers() -> None:
 
 
 def test_large_bodies_are_compressed_where_that_saves_bytes() -> None:
-    assert len(pack_record(HEADER, Kind.ENTRIES, 1, b"x" * COMPRESS_FROM)) < 200
+    assert len(pack_record(HEADER, 64, Kind.ENTRIES, 1, b"x" * COMPRESS_FROM)) < 200
     small = b"x" * (COMPRESS_FROM - 1)
-    assert small in pack_record(HEADER, Kind.ENTRIES, 1, small)
+    assert small in pack_record(HEADER, 64, Kind.ENTRIES, 1, small)
     random = Random(1).randbytes(COMPRESS_FROM)
-    assert random in pack_record(HEADER, Kind.ENTRIES, 1, random)
+    assert random in pack_record(HEADER, 64, Kind.ENTRIES, 1, random)
 
 
 def test_a_tail_cut_at_any_byte_is_torn_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -97,22 +100,21 @@ def test_a_damaged_header_costs_no_record(tmp_path: Path, at: int) -> None:
     assert found(path) == [Damage(0, 64, torn=False), *WHOLE]
 
 
-def test_a_body_that_holds_a_whole_record_is_not_taken_for_one(tmp_path: Path) -> None:
-    # What someone who debugs a log server may log: the bytes of the segment itself, under this origin or another.
-    inner = pack_record(SegmentHeader(b"\1" * 16, 7, 1), Kind.ENTRIES, 99, b"from a line")
+@pytest.mark.parametrize("writer", [HEADER, SegmentHeader(ORIGIN, 6, 1), SegmentHeader(b"\1" * 16, 7, 1)])
+def test_a_body_that_holds_a_whole_record_is_not_taken_for_one(tmp_path: Path, writer: SegmentHeader) -> None:
+    # What someone who debugs a log server may log: a record of this very segment, of another one, of another server.
+    inner = pack_record(writer, 64, Kind.ENTRIES, 99, b"from a line")
     records = packed([b"before", b"line: " + inner + b" end", b"after"])
     raw = bytearray(segment(tmp_path, records).read_bytes())
     raw[64 + len(records[0]) + 5] ^= 1  # so that a reader looks for the next record inside the line
     path = segment(tmp_path, [])
     path.write_bytes(raw)
-    seen = found(path)
-    assert seen[0] == (41, b"before")
-    assert seen[2] == (43, b"after")
-    assert seen[1] == Damage(64 + len(records[0]), 64 + len(records[0]) + len(records[1]), torn=False)
+    start = 64 + len(records[0])
+    assert found(path) == [(41, b"before"), Damage(start, start + len(records[1]), torn=False), (43, b"after")]
 
 
 def test_a_record_of_another_segment_is_no_record_here(tmp_path: Path) -> None:
-    other = pack_record(SegmentHeader(ORIGIN, 8, 41), Kind.ENTRIES, 41, b"body")
+    other = pack_record(SegmentHeader(ORIGIN, 8, 41), 64, Kind.ENTRIES, 41, b"body")
     assert found(segment(tmp_path, [other])) == [Damage(64, 64 + len(other), torn=True)]
 
 
@@ -126,7 +128,7 @@ def test_another_version_is_told_and_not_read(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_is_told_and_not_guessed(tmp_path: Path) -> None:
-    unknown = pack_record(HEADER, 9, 1, b"body")  # type: ignore[arg-type]
+    unknown = pack_record(HEADER, 64, 9, 1, b"body")  # type: ignore[arg-type]
     with pytest.raises(CorruptSegment, match="kind 9"):
         found(segment(tmp_path, [unknown]))
 
