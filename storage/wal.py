@@ -33,7 +33,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class SyncMode(StrEnum):
-    """When a record is made durable, LOKI-DIFF(7): before it is acknowledged, every interval, or when the system likes."""
+    """When a record is made durable: before it is acknowledged (LOKI-DIFF(7)), every interval, when the system likes."""
 
     COMMIT = "commit"
     INTERVAL = "interval"
