@@ -33,7 +33,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class SyncMode(StrEnum):
-    """When a record is made durable: before it is acknowledged (LOKI-DIFF(7)), every interval, when the system likes."""
+    """When a record is made durable: before it is acknowledged (LOKI-DIFF(7)), every interval, or at leisure."""
 
     COMMIT = "commit"
     INTERVAL = "interval"
