@@ -242,7 +242,8 @@ def open_database(path: Path, schema: str, version: int, *, synchronous: str = "
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise CorruptCatalog(f"{path} is damaged")
         db.executescript(schema)
-        db.execute(f"PRAGMA user_version = {version}")
+        if found != version:
+            db.execute(f"PRAGMA user_version = {version}")
         db.commit()
     except (sqlite3.DatabaseError, CorruptCatalog) as error:
         with contextlib.suppress(sqlite3.Error):

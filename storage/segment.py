@@ -22,10 +22,10 @@ _SEGMENT = struct.Struct("<8s16sQQI20x")
 """magic, origin, segment number, first record number, CRC32C of what precedes it."""
 _HEADER_CRC_END = 40
 _FRAME = struct.Struct("<4sIQQQBB6x")
-"""magic, CRC32C, bytes stored, bytes unpacked, record number, kind, codec. The CRC starts from the segment's salt and the
-record's offset and covers the frame after the CRC field and the stored bytes. A line that holds the bytes of a record is
-never taken for one: the salt comes from the origin, which no sender knows, and a copy of a record of this very segment
-stands at another offset. The salt is not in the file: a damaged header costs no record."""
+"""magic, CRC32C, bytes stored, bytes unpacked, record number, kind, codec. The CRC starts from the segment's salt and
+the record's offset and covers the frame after the CRC field and the stored bytes. A line that holds the bytes of a
+record is never taken for one: the salt comes from the origin, which no sender knows, and a copy of a record of this
+segment stands at another offset. The salt is not in the file: a damaged header costs no record."""
 _CRC_END = 8
 
 COMPRESS_FROM = 4096
