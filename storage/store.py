@@ -85,6 +85,8 @@ class Store:
             for folder in ("wal", "blocks"):
                 (data_dir / folder).mkdir(exist_ok=True)
             origin = read_origin(data_dir)
+            self._reserve = Reserve(data_dir / "reserve", options.reserve)
+            self._reserve.lend()
             self._control = Control(data_dir)
             undo.callback(self._control.close)
             self._catalog = Catalog(data_dir)
@@ -93,7 +95,6 @@ class Store:
             ids = BatchIds(self._control)
             self._wal_dir = data_dir / "wal"
             found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress)
-            self._reserve = Reserve(data_dir / "reserve", options.reserve)
             self._reserve.ensure()
             self._wal = Wal(
                 self._wal_dir,
