@@ -243,21 +243,27 @@ class Store:
     def figures(self) -> Figures:
         """What storage counts."""
         tenants = {}
-        chunks = memory = 0
+        chunks = memory = label_bytes = waiting = 0
         blocks = disk = 0
         for name, tenant in list(self._state.tenants.items()):
             view = tenant.view
+            held = view.bounds.held()
             chunks += len(view.memory)
+            label_bytes += tenant.table.label_bytes(held)
+            waiting += bool(view.frozen)
             memory += tenant.nbytes
             blocks += len(view.blocks)
             disk += sum(block.size for block in view.blocks)
             tenants[name] = TenantFigures(
-                memory_streams=int(np.count_nonzero(view.bounds.held())),
+                memory_streams=int(np.count_nonzero(held)),
                 streams_created=len(tenant.table),
+                streams_removed=tenant.streams_removed,
                 memory_rows=sum(len(run) for run in view.memory),
                 memory_bytes=tenant.nbytes,
                 duplicate_bytes=tenant.duplicate_bytes,
                 block_rows=sum(block.rows for block in view.blocks),
+                stored_blocks=tenant.stored_blocks,
+                stored_bytes=tenant.stored_bytes,
             )
         segments = []
         for path in self._wal_dir.glob("*.wal"):
@@ -269,12 +275,15 @@ class Store:
             tenants=tenants,
             memory_chunks=chunks,
             memory_bytes=memory,
+            memory_label_bytes=label_bytes,
             wal_segments=len(segments),
             wal_disk_bytes=sum(segments),
+            disk_used=disk_used(self._wal_dir),
             blocks=blocks,
             block_disk_bytes=disk,
             reserve_held=self._reserve.held,
             queued_batches=self._writer.queued,
+            flush_queue=waiting,
         )
 
 
