@@ -84,7 +84,7 @@ async def query_range(request: Request) -> Response:
         raise
     finally:
         seconds = time.monotonic() - arrived
-        gateway.metrics.query_done(tenant, status, query.kind, seconds=seconds, processed=stats.bytes)
+        gateway.metrics.query_done(tenant, status, query.kind, seconds=seconds, stats=stats)
         if seconds >= SLOW:
             _log_slow(tenant, query, seconds, status, stats)
     return response

@@ -118,12 +118,15 @@ class FakeStore:
             tenants={},
             memory_chunks=len(self.batches),
             memory_bytes=0,
+            memory_label_bytes=0,
             wal_segments=0,
             wal_disk_bytes=0,
+            disk_used=0.0,
             blocks=0,
             block_disk_bytes=0,
             reserve_held=True,
             queued_batches=0,
+            flush_queue=0,
         )
 
 
