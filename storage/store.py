@@ -188,10 +188,12 @@ class Store:
         found = self._state.tenants.get(tenant)
         if found is None:
             return
-        accepted: Mask = np.zeros(len(found.table), np.bool_)
+        # The view first: every stream that it has rows of is in the table by then, and is asked for.
+        view = found.view
         streams = found.table.select(matchers)
-        accepted[streams[streams < len(accepted)]] = True
-        units = units_of(found, accepted, start, end)
+        accepted: Mask = np.zeros(len(found.table), np.bool_)
+        accepted[streams] = True
+        units = units_of(view, found.table, accepted, start, end)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
         else:
