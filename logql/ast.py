@@ -1,15 +1,26 @@
-"""The syntax tree. Values only: frozen, comparable (positions aside), and `str()` of a node is Loki's text of it."""
+"""The syntax tree. Values only: frozen, comparable (positions aside), and `str()` of a node is Loki's text of it.
+
+`at` of a node is where its first token stands; NOWHERE in trees that no query was parsed to.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import groupby
 from typing import TypeAlias
 
+from logql.durations import print_duration, print_prometheus_duration, print_size
 from logql.literals import quote
+from logql.numbers import fixed, plain, short
 from logql.source import Matcher
 from logql.tokens import Position
+
+NOWHERE = Position(0, 0)
+
+
+def _matcher(matcher: Matcher) -> str:
+    return f"{matcher.name}{matcher.op}{quote(matcher.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class Selector:
     at: Position = field(compare=False)
 
     def __str__(self) -> str:
-        return "{" + ", ".join(f"{matcher.name}{matcher.op}{quote(matcher.value)}" for matcher in self.matchers) + "}"
+        return "{" + ", ".join(map(_matcher, self.matchers)) + "}"
 
 
 class LineFilterOp(StrEnum):
@@ -79,6 +90,10 @@ class StringFilter:
     """`name="value"`, `!=`, `=~`, `!~` on any label; a missing one is ""."""
 
     matcher: Matcher
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return _matcher(self.matcher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,11 @@ class NumberFilter:
     name: str
     op: CompareOp
     value: float
-    text: str
+    text: str = field(compare=False)
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.op}{plain(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +117,11 @@ class DurationFilter:
     name: str
     op: CompareOp
     value: int
-    text: str
+    text: str = field(compare=False)
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.op}{print_duration(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +131,11 @@ class BytesFilter:
     name: str
     op: CompareOp
     value: int
-    text: str
+    text: str = field(compare=False)
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.op}{print_size(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +145,10 @@ class IpLabelFilter:
     name: str
     negative: bool
     pattern: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}{'!=' if self.negative else '='}ip({quote(self.pattern)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +158,10 @@ class BinaryFilter:
     op: str
     left: LabelFilter
     right: LabelFilter
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"( {self.left} {',' if self.op == 'and' else self.op} {self.right} )"
 
 
 LabelFilter: TypeAlias = "StringFilter | NumberFilter | DurationFilter | BytesFilter | IpLabelFilter | BinaryFilter"
@@ -137,6 +172,10 @@ class LabelFilterStage:
     """`| <label filter>`."""
 
     filter: LabelFilter
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"| {self.filter}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +184,18 @@ class Extraction:
 
     name: str
     expression: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}={quote(self.expression)}"
+
+
+def _stage(name: str, arguments: Iterable[object]) -> str:
+    return f"| {name} {','.join(map(str, arguments))}".rstrip(" ")
+
+
+def _condition(item: str | Matcher) -> str:
+    return item if isinstance(item, str) else _matcher(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +203,10 @@ class JsonStage:
     """`| json`, with or without extractions."""
 
     extractions: tuple[Extraction, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return _stage("json", self.extractions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +216,11 @@ class LogfmtStage:
     strict: bool = False
     keep_empty: bool = False
     extractions: tuple[Extraction, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        flags = " --strict" * self.strict + " --keep-empty" * self.keep_empty
+        return _stage(f"logfmt{flags}", self.extractions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +228,10 @@ class RegexpStage:
     """`| regexp "..."`."""
 
     pattern: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"| regexp {quote(self.pattern)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +239,20 @@ class PatternStage:
     """`| pattern "..."`."""
 
     pattern: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"| pattern {quote(self.pattern)}"
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackStage:
     """`| unpack`."""
+
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return "| unpack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +260,10 @@ class LineFormatStage:
     """`| line_format "..."`: the new line, a Go template."""
 
     template: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"| line_format {quote(self.template)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +273,10 @@ class LabelFormat:
     name: str
     value: str
     rename: bool
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value if self.rename else quote(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +284,20 @@ class LabelFormatStage:
     """`| label_format a=b, c="..."`."""
 
     formats: tuple[LabelFormat, ...]
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return _stage("label_format", self.formats)
 
 
 @dataclass(frozen=True, slots=True)
 class DecolorizeStage:
     """`| decolorize`."""
+
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return "| decolorize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +305,10 @@ class DropStage:
     """`| drop a, b="x"`: names, or names with a condition on their value."""
 
     items: tuple[str | Matcher, ...]
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return _stage("drop", map(_condition, self.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +316,10 @@ class KeepStage:
     """`| keep a, b="x"`."""
 
     items: tuple[str | Matcher, ...]
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return _stage("keep", map(_condition, self.items))
 
 
 Stage: TypeAlias = (
@@ -237,6 +335,7 @@ class LogExpr:
 
     selector: Selector
     stages: tuple[Stage, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
 
     def __str__(self) -> str:
         return " ".join(map(str, (self.selector, *self.stages)))
@@ -253,6 +352,10 @@ class Grouping:
 
     names: tuple[str, ...]
     without: bool
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{'without' if self.without else 'by'} ({','.join(self.names)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +365,11 @@ class Unwrap:
     label: str
     conversion: str | None
     filters: tuple[LabelFilter, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        label = f"{self.conversion}({self.label})" if self.conversion else self.label
+        return " ".join((f"| unwrap {label}", *(f"| {each}" for each in self.filters)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +380,12 @@ class LogRange:
     range: int
     offset: int
     unwrap: Unwrap | None
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        parts = (self.log,) if self.unwrap is None else (self.log, self.unwrap)
+        offset = f" offset {print_duration(self.offset)}" if self.offset else ""
+        return f"{' '.join(map(str, parts))}[{print_prometheus_duration(self.range)}]{offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +396,12 @@ class RangeAggregation:
     range: LogRange
     parameter: float | None
     grouping: Grouping | None
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        parameter = "" if self.parameter is None else f"{short(self.parameter)},"
+        grouping = "" if self.grouping is None else f" {self.grouping}"
+        return f"{self.op}({parameter}{self.range}){grouping}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +412,12 @@ class VectorAggregation:
     operand: MetricExpr
     parameter: int | None
     grouping: Grouping | None
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        grouping = "" if self.grouping is None else f" {self.grouping}"
+        parameter = "" if self.parameter is None else f"{self.parameter},"
+        return f"{self.op}{grouping}({parameter}{self.operand})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +439,17 @@ class Matching:
     group: str | None = None
     include: tuple[str, ...] = ()
     written: bool = False
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        words = ["bool"] * self.return_bool
+        if self.written:
+            words.append(f"{'on' if self.on else 'ignoring'} ({','.join(self.labels)})")
+        if self.group:
+            words.append(f"group_{self.group}")
+            if self.include:
+                words.append(f"({','.join(self.include)})")
+        return " ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +460,14 @@ class BinaryOperation:
     left: MetricExpr
     right: MetricExpr
     matching: Matching
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        right = str(self.right)
+        operator = f"{self.op} {self.matching}".rstrip(" ")
+        # Names in parentheses may follow group_left: those of the right side must not be taken for them.
+        names = " ()" if self.matching.group and not self.matching.include and right.startswith("(") else ""
+        return f"({self.left} {operator}{names} {right})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +479,11 @@ class LabelReplace:
     replacement: str
     src: str
     regex: str
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        texts = (self.dst, self.replacement, self.src, self.regex)
+        return f"label_replace({self.operand},{','.join(map(quote, texts))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +491,10 @@ class Literal:
     """A number."""
 
     value: float
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return short(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,14 +502,13 @@ class VectorLiteral:
     """`vector(1)`."""
 
     value: float
+    at: Position = field(default=NOWHERE, compare=False, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"vector({fixed(self.value)})"
 
 
 MetricExpr: TypeAlias = (
     "RangeAggregation | VectorAggregation | BinaryOperation | LabelReplace | Literal | VectorLiteral"
 )
 Expr: TypeAlias = "LogExpr | MetricExpr"
-
-
-def runs(stages: tuple[Stage, ...]) -> list[tuple[LineFilter, ...]]:
-    """Neighbouring line filters together: Loki holds them as one stage, and its error texts name all of them."""
-    return [tuple(run) for _, run in groupby(stages, type)]

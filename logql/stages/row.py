@@ -13,8 +13,9 @@ class Row:
     """An entry, its labels by where they come from, and its error.
 
     Reading a label: parsed > structured metadata > stream (LOKI: a parsed label deletes those of its name). Structured
-    metadata whose name a stream label has is called `<name>_extracted` before any stage runs. A parser that meets a name
-    which a stream label or metadata had *at the beginning* (dropped since or not) uses `<name>_extracted`.
+    metadata whose name a stream label has is called `<name>_extracted` before any stage runs. A parser that meets a
+    name which a stream label had *at the beginning* (dropped since or not), or metadata has now, uses
+    `<name>_extracted`.
 
     Attributes:
         ts: ns.
@@ -26,7 +27,7 @@ class Row:
         preserve_error: `__preserve_error__` is set.
     """
 
-    __slots__ = ("_base", "details", "error", "line", "metadata", "parsed", "preserve_error", "stream", "ts")
+    __slots__ = ("_base", "_ever", "details", "error", "line", "metadata", "parsed", "preserve_error", "stream", "ts")
 
     def __init__(self, ts: int, line: bytes, stream: Labels, metadata: Labels) -> None:
         self.ts = ts
@@ -34,21 +35,25 @@ class Row:
         self.stream = dict(stream)
         self.metadata = {(f"{name}_extracted" if name in self.stream else name): value for name, value in metadata}
         self.parsed: dict[str, str] = {}
-        self.error = ""
-        self.details = ""
+        self.error = self.metadata.pop(ERROR, "")
+        self.details = self.metadata.pop(ERROR_DETAILS, "")
         self.preserve_error = False
-        self._base = frozenset(self.stream) | frozenset(self.metadata)
+        self._base = frozenset(self.stream)
+        self._ever: set[str] = set()
 
     def in_base(self, name: str) -> bool:
-        """Whether a stream label or metadata had the name at the beginning."""
-        return name in self._base
+        """Whether a stream label had the name at the beginning, or metadata has it now."""
+        return name in self._base or name in self.metadata
+
+    def was_set(self, name: str) -> bool:
+        """Whether `set` was called for the name, dropped since or not: parsers do not extract a name twice."""
+        return name in self._ever
 
     def get(self, name: str) -> str | None:
-        """A label's value; None if there is none. `__error__` and `__error_details__` are labels too."""
-        if name == ERROR:
-            return self.error or None
-        if name == ERROR_DETAILS:
-            return self.details or None
+        """A label's value; None if there is none.
+
+        `__error__` and `__error_details__` are here those that a parser found in a line; `error` and `details` are not.
+        """
         for source in (self.parsed, self.metadata, self.stream):
             if name in source:
                 return source[name]
@@ -57,6 +62,7 @@ class Row:
     def set(self, name: str, value: str) -> None:
         """Sets a parsed label, which hides any other of its name."""
         self.parsed[name] = value
+        self._ever.add(name)
         self.stream.pop(name, None)
         self.metadata.pop(name, None)
 
@@ -80,8 +86,8 @@ class Row:
         found = {**self.stream, **self.metadata, **self.parsed}
         if self.error:
             found[ERROR] = self.error
-            if self.details:
-                found[ERROR_DETAILS] = self.details
+        if self.details:
+            found[ERROR_DETAILS] = self.details
         if self.preserve_error:
             found[PRESERVE_ERROR] = "true"
         return found

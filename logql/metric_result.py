@@ -1,0 +1,50 @@
+"""What a metric query answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logql.stats import Stats
+from logql.vectors import Sample
+from storage.batch import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The points of one label set.
+
+    Attributes:
+        labels: its labels.
+        ts: ms, ascending.
+        values: as many.
+    """
+
+    labels: Labels
+    ts: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The answer of a range query: series sorted by their labels."""
+
+    series: tuple[Series, ...]
+    stats: Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """The answer of an instant query: samples at `ts` (ms), sorted by labels, or as sort and sort_desc left them."""
+
+    ts: int
+    samples: tuple[Sample, ...]
+    stats: Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """The answer of an instant query that is a number; `ts` in ms."""
+
+    ts: int
+    value: float
+    stats: Stats
