@@ -59,7 +59,7 @@ async def settings(request: Request) -> Response:
 
 
 async def flush(request: Request) -> Response:
-    """204 once everything taken in before is in blocks and durable. Loki's answers before the work is done."""
+    """204 once everything taken in before is in blocks and durable. LOKI-DIFF(10): Loki's answers before that."""
     await anyio.to_thread.run_sync(_gateway(request).store.flush)
     return Response(status_code=204)
 

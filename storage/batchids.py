@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import xxhash
 
 from storage.batch import Batch
@@ -14,7 +15,9 @@ from storage.rows import metadata_pairs
 
 def batch_digest(batch: Batch) -> bytes:
     """16 bytes that two batches share only if they say the same: labels, times, lines, metadata, in the same order."""
+    row, key, names, values = metadata_pairs(batch)
     digest = xxhash.xxh3_128()
+    digest.update(np.array([len(batch.streams), len(batch), len(names), len(row)], np.int64).tobytes())
     for labels in batch.streams:
         digest.update(labels_text(labels).encode("utf-8", "surrogateescape") + b"\0")
     digest.update(batch.stream.tobytes())
@@ -22,7 +25,6 @@ def batch_digest(batch: Batch) -> bytes:
     lines = batch.lines.compact()
     digest.update(lines.lengths.tobytes())
     digest.update(lines.data.tobytes())
-    row, key, names, values = metadata_pairs(batch)
     digest.update("\0".join(names).encode("utf-8", "surrogateescape"))
     digest.update(row.tobytes() + key.tobytes() + values.lengths.tobytes())
     digest.update(values.compact().data.tobytes())

@@ -189,8 +189,10 @@ def write_block(
         writer.close()
         sink.sync()
     finally:
-        writer.close()
-        sink.close()
+        try:
+            writer.close()
+        finally:
+            sink.close()
     return Written(footer, sink.size, sink.crc)
 
 

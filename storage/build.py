@@ -98,9 +98,15 @@ def columns_of_pairs(
         columns[names[key]] = column_of(n, pair_row[at], values.take(at))
     if len(names) <= MAX_COLUMNS:
         return columns, None
-    left = np.flatnonzero(~np.isin(pair_key, chosen))
+    left = _last_of_each(np.flatnonzero(~np.isin(pair_key, chosen)), pair_row * len(names) + pair_key)
     offsets = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(pair_row[left], minlength=n), out=offsets[1:])
     used, codes = np.unique(pair_key[left], return_inverse=True)
     rest = Pairs(offsets, codes.astype(np.int32), tuple(names[key] for key in used.tolist()), values.take(left))
     return columns, rest
+
+
+def _last_of_each(places: np.ndarray, ident: np.ndarray) -> np.ndarray:
+    """The places (ascending) without those whose `ident` comes again later: of a key given twice the last counts."""
+    _, from_end = np.unique(ident[places][::-1], return_index=True)
+    return places if len(from_end) == len(places) else places[np.sort(len(places) - 1 - from_end)]

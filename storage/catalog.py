@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS blocks (
 ) WITHOUT ROWID;
 """
 VERSION = 1
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR)
+"""Error codes that say something about the file. Others pass (no room, no rights), and nothing is remade for them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +87,15 @@ class Catalog:
     """index.db. Used by storage's own threads only, never by the event loop."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Opens or makes it; brings it in line with the files that are there. Raises OSError."""
+        """Opens or makes it; brings it in line with the files that are there. Raises StorageError, OSError."""
         self._data_dir = data_dir
         self._lock = threading.Lock()
         self._db = self._open()
-        self._follow_files()
+        try:
+            self._follow_files()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StorageError(f"index.db cannot be written: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         path = self._data_dir / "index.db"
@@ -97,8 +103,7 @@ class Catalog:
             return open_database(path, _SCHEMA, VERSION)
         except CorruptCatalog as error:
             log.warning("%s; it is remade from the blocks", error)
-            for suffix in ("", "-wal", "-shm"):
-                self._data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
+            remove_index(self._data_dir)
             return open_database(path, _SCHEMA, VERSION)
 
     def _follow_files(self) -> None:
@@ -108,10 +113,11 @@ class Catalog:
             temporary.unlink()
         present = {str(path.relative_to(self._data_dir)): path for path in root.glob("*/*/*.parquet")}
         known = {row[0] for row in self._db.execute("SELECT path FROM blocks")}
-        for path in sorted(known - present.keys()):
+        missing = sorted(known - present.keys())
+        for path in missing:
             log.error("block %s is in index.db but its file is gone: its rows are lost", path)
         with self._lock, self._db:
-            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in known - present.keys()])
+            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in missing])
         for path in sorted(present.keys() - known):
             try:
                 footer = read_footer(present[path])
@@ -189,6 +195,23 @@ class Catalog:
         self._db.close()
 
 
+def listed_blocks(data_dir: Path) -> dict[str, int]:
+    """Path -> CRC32C of the blocks in index.db as it stands. Raises CorruptCatalog, StorageError."""
+    db = open_database(data_dir / "index.db", _SCHEMA, VERSION)
+    try:
+        return dict(db.execute("SELECT path, crc FROM blocks"))
+    except sqlite3.DatabaseError as error:
+        raise CorruptCatalog(f"{data_dir / 'index.db'} cannot be read: {error}") from error
+    finally:
+        db.close()
+
+
+def remove_index(data_dir: Path) -> None:
+    """Takes index.db away, so that the next Catalog makes it anew. Raises OSError."""
+    for suffix in ("", "-wal", "-shm"):
+        data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
+
+
 def file_checksum(path: Path) -> tuple[int, int]:
     """(bytes, CRC32C) of a file. Raises OSError."""
     size = crc = 0
@@ -200,8 +223,16 @@ def file_checksum(path: Path) -> tuple[int, int]:
 
 
 def open_database(path: Path, schema: str, version: int, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
-    """A SQLite file in WAL mode with the given tables. Raises CorruptCatalog if it is not one or is damaged."""
-    db = sqlite3.connect(path, check_same_thread=False)
+    """A SQLite file in WAL mode with the given tables.
+
+    Raises:
+        CorruptCatalog: it is not one, is damaged, or is of another version.
+        StorageError: it cannot be opened now: a full disk, rights, another process.
+    """
+    try:
+        db = sqlite3.connect(path, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} cannot be opened: {error}") from error
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
@@ -211,12 +242,14 @@ def open_database(path: Path, schema: str, version: int, *, synchronous: str = "
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise CorruptCatalog(f"{path} is damaged")
         db.executescript(schema)
-        db.execute(f"PRAGMA user_version = {version}")
+        if found != version:
+            db.execute(f"PRAGMA user_version = {version}")
         db.commit()
     except (sqlite3.DatabaseError, CorruptCatalog) as error:
         with contextlib.suppress(sqlite3.Error):
             db.close()
         if isinstance(error, CorruptCatalog):
             raise
-        raise CorruptCatalog(f"{path} cannot be read: {error}") from error
+        kind = CorruptCatalog if error.sqlite_errorcode & 0xFF in _DAMAGED else StorageError
+        raise kind(f"{path} cannot be opened: {error}") from error
     return db

@@ -77,10 +77,10 @@ def rows_at(batch: Batch, stream: I32, ts: I64) -> I64:
     rows = np.flatnonzero(times[at] == batch.ts)
     if not len(rows):
         return rows
-    pairs = np.unique(np.stack([stream.astype(np.int64), ts]), axis=1)
-    wanted = set(zip(pairs[0].tolist(), pairs[1].tolist(), strict=True))
-    near = zip(batch.stream[rows].tolist(), batch.ts[rows].tolist(), strict=True)
-    return rows[np.fromiter((pair in wanted for pair in near), np.bool_, len(rows))]
+    # A pair as one number: place of its time, then its stream.
+    width = int(max(batch.stream.max(), stream.max())) + 1
+    wanted = np.searchsorted(times, ts) * width + stream
+    return rows[np.isin(at[rows] * width + batch.stream[rows], wanted)]
 
 
 def new_rows(batch: Batch, newest: I64, runs: Sequence[Run]) -> I64 | None:

@@ -118,13 +118,16 @@ class Flusher:
         """
         with self._flush_lock:
             began = time.perf_counter()
+            failed = True
             try:
                 self._flush(everything=everything)
-            except (OSError, StorageError):
-                self._counters.flush_failures += 1
-                raise
+                failed = False
             finally:
                 self._counters.flush.observe(time.perf_counter() - began)
+                self._counters.flush_failures += failed
+                with self._state.lock:
+                    self._state.flush_failing = failed
+                    self._state.lock.notify_all()
             self._counters.flushes += 1
 
     # -- the thread
@@ -224,6 +227,7 @@ class Flusher:
             blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
             tenant.set_view(tenant.view.with_blocks(blocks))
             tenant.since = time.monotonic() if tenant.view.memory else None
+            self._state.lock.notify_all()
         self._counters.flushed_blocks += len(blocks)
         self._counters.flushed_rows += sum(block.rows for block in blocks)
         self._counters.flushed_bytes += sum(block.size for block in blocks)
@@ -251,8 +255,8 @@ class Flusher:
                     origins=origins,
                     options=self._blocks,
                 )
-                publish(temporary, final)
                 written.append((relative, block))
+                publish(temporary, final)
         except BaseException:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
 
-from storage.errors import DirectoryLocked
+from storage.errors import DirectoryLocked, StorageError
 from storage.segment import sync_directory
 
 
@@ -37,10 +38,13 @@ class DirectoryLock:
 
 
 def read_origin(data_dir: Path) -> bytes:
-    """The 16 random bytes that were given to this data directory when it was made."""
+    """The 16 random bytes that were given to this data directory when it was made. Raises StorageError, OSError."""
     path = data_dir / "origin"
     if path.exists():
-        return bytes.fromhex(path.read_text().strip())
+        text = path.read_text("utf-8", "replace").strip()
+        if not re.fullmatch("[0-9a-f]{32}", text):
+            raise StorageError(f"{path} is damaged: it holds 32 hex digits, which every segment of the log repeats")
+        return bytes.fromhex(text)
     origin = os.urandom(16)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w") as file:

@@ -1,9 +1,8 @@
 """Entries in memory: runs, each the immutable rows of some WAL records, joined as they pile up.
 
-A tenant's runs are a tuple that is replaced, never changed: a reader takes it and needs no lock. Runs have ranks, powers
-of FAN in size; FAN runs of a rank become one of the next. So a row is copied once a rank, LEVELS times at most, when
-runs come in equal sizes, and there are never more than (FAN - 1) * LEVELS unsealed ones (ADR 3 has the
-measurement).
+A tenant's runs are a tuple that is replaced, never changed: a reader takes it and needs no lock. Runs have ranks,
+powers of FAN in size; FAN runs of a rank become one of the next. So a row is copied once a rank, LEVELS times at most,
+when runs come in equal sizes, and there are never more than (FAN - 1) * LEVELS unsealed ones (ADR 3 measures it).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgpack
@@ -18,13 +18,14 @@ import numpy as np
 
 from storage.batch import Batch, Labels, Mask
 from storage.batchids import BatchIds
+from storage.blockread import Block
 from storage.errors import CorruptSegment
 from storage.figures import ReplayFigures
-from storage.memtable import add_run, make_run
-from storage.record import Section, decode, with_streams
+from storage.memtable import make_run
+from storage.record import Request, Section, decode, with_streams
 from storage.rows import take_rows
 from storage.segment import Damage, Kind, Record, scan_segment
-from storage.state import State, Tenant, View
+from storage.state import State, Tenant
 from storage.streams import DAY
 
 log = logging.getLogger("weir.storage")
@@ -56,11 +57,23 @@ class Log:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """A section as found: the records it stands for and its batch on the tenant's table."""
+    """A section as found.
 
+    Attributes:
+        origin: hex, whose record numbers these are.
+        first_seq, last_seq: the records it stands for.
+        carried: whether it repeats them.
+        segment: where it was.
+        requests: the pushes in it.
+        batch: the rows on the tenant's table; may be empty.
+    """
+
+    origin: str
     first_seq: int
     last_seq: int
     carried: bool
+    segment: int
+    requests: tuple[Request, ...]
     batch: Batch
 
 
@@ -72,125 +85,158 @@ def replay(
     figures: ReplayFigures,
     progress: Callable[[ReplayProgress], None] | None = None,
 ) -> Log:
-    """Loads all segments of `directory` into `state`, whose tenants have their blocks already. Raises OSError."""
+    """Loads all segments of `directory` into `state`, whose tenants have their blocks already.
+
+    Raises CorruptSegment for a segment of another version, OSError.
+    """
     began = time.perf_counter()
-    pieces: dict[str, list[_Piece]] = {}
+    found = _Found()
     paths = sorted(directory.glob("*.wal"))
-    next_segment, next_seq = 1, 1
-    gaps: list[tuple[int, int]] = []
+    next_segment = 1
     for tenant in state.tenants.values():
         for block in tenant.view.blocks:
-            next_seq = max([next_seq, *(item.last + 1 for item in block.origins)])
+            found.next_seq = max([found.next_seq, *(i.last + 1 for i in block.origins if i.origin == origin.hex())])
     for done, path in enumerate(paths, 1):
         next_segment = max(next_segment, int(path.stem) + 1)
-        names: dict[str, dict[int, Labels]] = {}
-        for record in _records(path, origin, figures):
-            if isinstance(record, int):
-                next_seq = max(next_seq, record)
-                continue
-            next_seq = max(next_seq, record.seq + 1)
-            if record.kind is Kind.GAP:
-                first, last = msgpack.unpackb(record.body)
-                gaps.append((first, last))
-                next_seq = max(next_seq, last + 1)
-                continue
-            figures.records += 1
-            try:
-                for section in decode(record.body):
-                    _note_ids(ids, section, int(path.stem))
-                    piece = _piece(state, section, record, names.setdefault(section.tenant, {}))
-                    if len(piece.batch):
-                        pieces.setdefault(section.tenant, []).append(piece)
-            except CorruptSegment as error:
-                figures.bad_records += 1
-                figures.set_aside_bytes += _set_aside(path, record.offset, record.end)
-                where = f"WAL segment {path.name}, byte {record.offset}"
-                log.error("%s: %s; set aside in quarantine/", where, error)  # noqa: TRY400 - the text says all
+        _read_segment(path, origin, state, found, figures, last=done == len(paths))
         figures.segments += 1
         if progress is not None:
-            progress(ReplayProgress(done, len(paths), figures.entries))
-    for name, found in pieces.items():
-        _load(state.tenant(name), found, figures)
+            progress(ReplayProgress(done, len(paths), found.rows))
+    for name, pieces in found.pieces.items():
+        kept = [piece for piece in pieces if piece.carried or not _given_up(piece, found.gaps)]
+        figures.skipped_entries += sum(len(piece.batch) for piece in pieces) - sum(len(p.batch) for p in kept)
+        for piece in kept:
+            _note_ids(ids, name, piece)
+        _load(state.tenant(name), [piece for piece in kept if len(piece.batch)], figures)
     figures.seconds = time.perf_counter() - began
-    return Log(next_segment, next_seq, tuple(gaps))
+    return Log(next_segment, found.next_seq, tuple(found.gaps))
 
 
-def _records(path: Path, origin: bytes, figures: ReplayFigures) -> Iterator[Record | int]:
-    """The segment's first record number, then its records; damage is counted, cut off or set aside."""
-    header, found = scan_segment(path, origin)
+@dataclass(slots=True)
+class _Found:
+    """What the segments hold."""
+
+    next_seq: int = 1
+    rows: int = 0
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    pieces: dict[str, list[_Piece]] = field(default_factory=dict)
+
+
+def _read_segment(
+    path: Path, origin: bytes, state: State, found: _Found, figures: ReplayFigures, *, last: bool
+) -> None:
+    """Adds what a segment holds; damage is counted, cut off or set aside."""
+    header, items = scan_segment(path, origin)
     if header is not None:
-        yield header.first_seq
-    for item in found:
-        if not isinstance(item, Damage):
-            yield item
-        elif item.torn:
-            figures.torn_tails += 1
-            log.warning(
-                "WAL segment %s: torn tail cut at byte %d (%d bytes)", path.name, item.start, item.end - item.start
-            )
-            os.truncate(path, item.start)
-        else:
+        origin = header.origin
+        found.next_seq = max(found.next_seq, header.first_seq)
+    names: dict[str, dict[int, Labels]] = {}
+    for item in items:
+        if isinstance(item, Damage):
+            _handle_damage(path, item, figures, last=last)
+            continue
+        found.next_seq = max(found.next_seq, item.seq + 1)
+        if item.kind is Kind.GAP:
+            first, end = msgpack.unpackb(item.body)
+            found.gaps.append((first, end))
+            found.next_seq = max(found.next_seq, end + 1)
+            continue
+        figures.records += 1
+        faults = []
+        try:
+            for section in decode(item.body):
+                known = names.setdefault(section.tenant, {})
+                known.update(section.new_streams)
+                try:
+                    piece = _piece(state, section, item, origin.hex(), int(path.stem), known)
+                except CorruptSegment as error:
+                    faults.append(error)
+                    continue
+                found.pieces.setdefault(section.tenant, []).append(piece)
+                found.rows += len(piece.batch)
+        except CorruptSegment as error:
+            faults.append(error)
+        if faults:
             figures.bad_records += 1
-            figures.set_aside_bytes += _set_aside(path, item.start, item.end)
-            log.error(
-                "WAL segment %s: bytes %d to %d are no record; set aside in quarantine/, later records are loaded",
-                path.name,
-                item.start,
-                item.end,
-            )
+            figures.set_aside_bytes += _set_aside(path, item.offset, item.end)
+        for fault in faults:
+            log.error("WAL segment %s, byte %d: %s; set aside in quarantine/", path.name, item.offset, fault)
+
+
+def _handle_damage(path: Path, item: Damage, figures: ReplayFigures, *, last: bool) -> None:
+    """Only the last segment may end in a torn record: it is what was being written. All others were closed whole."""
+    if item.torn and last:
+        figures.torn_tails += 1
+        log.warning("WAL segment %s: torn tail cut at byte %d (%d bytes)", path.name, item.start, item.end - item.start)
+        os.truncate(path, item.start)
+        return
+    figures.bad_records += 1
+    figures.set_aside_bytes += _set_aside(path, item.start, item.end)
+    log.error(
+        "WAL segment %s: bytes %d to %d are no record; set aside in quarantine/, later records are loaded",
+        path.name,
+        item.start,
+        item.end,
+    )
+
+
+def _given_up(piece: _Piece, gaps: list[tuple[int, int]]) -> bool:
+    """Whether its record failed: the sender was told so, but the bytes could not be cut off."""
+    return any(first <= piece.first_seq <= last for first, last in gaps)
 
 
 def _set_aside(path: Path, start: int, end: int) -> int:
     """Copies bytes of a segment to quarantine/ beside the WAL folder; returns how many."""
     folder = path.parent.parent / "quarantine"
     folder.mkdir(exist_ok=True)
-    with path.open("rb") as file:
+    with path.open("rb") as file, folder.joinpath(f"{path.stem}-{start}.bin").open("wb") as copy:
         file.seek(start)
-        folder.joinpath(f"{path.stem}-{start}.bin").write_bytes(file.read(end - start))
+        copy.write(file.read(end - start))
+        copy.flush()
+        os.fsync(copy.fileno())
     return end - start
 
 
-def _piece(state: State, section: Section, record: Record, names: dict[int, Labels]) -> _Piece:
+def _piece(
+    state: State, section: Section, record: Record, origin: str, segment: int, names: dict[int, Labels]
+) -> _Piece:
     table = state.tenant(section.tenant).table
-    names.update(section.new_streams)
     used = np.unique(section.batch.stream).tolist()
     if missing := [number for number in used if number not in names]:
         raise CorruptSegment(f"the labels of {len(missing)} streams of {section.tenant!r} were in damaged records")
     numbers = np.zeros(used[-1] + 1 if used else 0, np.int32)
     for number in used:
         numbers[number] = table.intern(names[number])
+    first, last = (section.covers[0][0], section.covers[-1][1]) if section.covers else (record.seq, record.seq)
     batch = with_streams(section, table, numbers)
-    if section.covers:
-        return _Piece(section.covers[0][0], section.covers[-1][1], carried=True, batch=batch)
-    return _Piece(record.seq, record.seq, carried=False, batch=batch)
+    return _Piece(origin, first, last, bool(section.covers), segment, section.requests, batch)
 
 
-def _note_ids(ids: BatchIds, section: Section, segment: int) -> None:
-    for request in section.requests:
+def _note_ids(ids: BatchIds, tenant: str, piece: _Piece) -> None:
+    for request in piece.requests:
         if request.batch_id is not None and request.digest is not None:
-            ids.add(section.tenant, request.batch_id, request.digest, segment)
+            ids.add(tenant, request.batch_id, request.digest, piece.segment)
 
 
 def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures) -> None:
     """Puts a tenant's pieces into memory in order of arrival, without what is in blocks or in a carried piece."""
     carried = [(piece.first_seq, piece.last_seq) for piece in pieces if piece.carried]
-    runs = tenant.view.runs
+    lowest = min((piece.first_seq for piece in pieces), default=0)
+    blocks = [block for block in tenant.view.blocks if any(item.last >= lowest for item in block.origins)]
     for piece in sorted(pieces, key=lambda piece: (piece.last_seq, not piece.carried)):
         inside = [span for span in carried if span[0] <= piece.first_seq and piece.last_seq <= span[1]]
         if inside and not (piece.carried and _is_widest(piece, inside, pieces)):
             figures.skipped_entries += len(piece.batch)
             continue
-        keep = _not_in_blocks(tenant, piece)
+        keep = _not_in_blocks(blocks, piece)
         batch = piece.batch if keep.all() else take_rows(piece.batch, np.flatnonzero(keep))
         figures.skipped_entries += len(piece.batch) - len(batch)
         if not len(batch):
             continue
         figures.entries += len(batch)
         figures.bytes += batch.lines.nbytes
-        runs = add_run(runs, make_run(batch, piece.first_seq, piece.last_seq))
-        tenant.widen(batch.stream, batch.ts)
+        tenant.set_view(tenant.view.with_run(make_run(batch, piece.first_seq, piece.last_seq), len(tenant.table)))
         tenant.table.touch(batch.stream, batch.ts)
-    tenant.set_view(View(tenant.view.blocks, (), runs))
 
 
 def _is_widest(piece: _Piece, inside: list[tuple[int, int]], pieces: list[_Piece]) -> bool:
@@ -202,11 +248,14 @@ def _is_widest(piece: _Piece, inside: list[tuple[int, int]], pieces: list[_Piece
     return same[-1] is piece
 
 
-def _not_in_blocks(tenant: Tenant, piece: _Piece) -> Mask:
-    """bool[n]: rows that no block holds."""
+def _not_in_blocks(blocks: Sequence[Block], piece: _Piece) -> Mask:
+    """bool[n]: rows that none of the blocks holds."""
     keep: Mask = np.ones(len(piece.batch), np.bool_)
     days = piece.batch.ts // DAY
-    for block in tenant.view.blocks:
-        if any(item.first <= piece.first_seq and piece.last_seq <= item.last for item in block.origins):
+    for block in blocks:
+        if any(
+            item.origin == piece.origin and item.first <= piece.first_seq and piece.last_seq <= item.last
+            for item in block.origins
+        ):
             keep &= days != block.day
     return keep

@@ -23,8 +23,9 @@ _SEGMENT = struct.Struct("<8s16sQQI20x")
 _HEADER_CRC_END = 40
 _FRAME = struct.Struct("<4sIQQQBB6x")
 """magic, CRC32C, bytes stored, bytes unpacked, record number, kind, codec. The CRC starts from the segment's salt and
-covers the frame after the CRC field and the stored bytes. The salt comes from the origin, which no sender knows: a line
-that holds the bytes of a record is never taken for one. It is not in the file: a damaged header costs no record."""
+the record's offset and covers the frame after the CRC field and the stored bytes. A line that holds the bytes of a
+record is never taken for one: the salt comes from the origin, which no sender knows, and a copy of a record of this
+segment stands at another offset. The salt is not in the file: a damaged header costs no record."""
 _CRC_END = 8
 
 COMPRESS_FROM = 4096
@@ -127,20 +128,20 @@ def unpack_header(raw: bytes, name: str) -> SegmentHeader | None:
     return SegmentHeader(origin, number, first_seq)
 
 
-def pack_record(header: SegmentHeader, kind: Kind, seq: int, body: bytes) -> bytes:
-    """One record's bytes for the given segment."""
+def pack_record(header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes) -> bytes:
+    """One record's bytes for byte `offset` of the given segment."""
     codec, stored = Codec.RAW, body
     if COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
         packed = lz4.block.compress(body, store_size=False)
         if len(packed) < len(body):
             codec, stored = Codec.LZ4, packed
     frame = _FRAME.pack(RECORD_MAGIC, 0, len(stored), len(body), seq, kind, codec)
-    crc = _crc(header.salt, frame, stored)
+    crc = _crc(header.salt, offset, frame, stored)
     return b"".join((RECORD_MAGIC, crc.to_bytes(4, "little"), frame[_CRC_END:], stored))
 
 
-def _crc(salt: bytes, frame: bytes, stored: bytes | memoryview) -> int:
-    crc = google_crc32c.extend(google_crc32c.value(salt), frame[_CRC_END:])
+def _crc(salt: bytes, offset: int, frame: bytes, stored: bytes | memoryview) -> int:
+    crc = google_crc32c.extend(google_crc32c.value(salt + offset.to_bytes(8, "little")), frame[_CRC_END:])
     return int(google_crc32c.extend(crc, bytes(stored)))
 
 
@@ -182,7 +183,7 @@ def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
     if magic != RECORD_MAGIC or end > len(raw):
         return None
     frame, body = raw[at : at + _FRAME.size], raw[at + _FRAME.size : end]
-    if _crc(salt, frame, body) != crc:
+    if _crc(salt, at, frame, body) != crc:
         return None
     if kind not in _KINDS or codec not in _CODECS:
         raise CorruptSegment(f"byte {at}: a record of kind {kind}, codec {codec} is not known to this version of Weir")

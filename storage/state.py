@@ -130,10 +130,16 @@ class Tenant:
 
 @dataclass(slots=True)
 class State:
-    """All tenants. `lock` is held by whoever replaces a view."""
+    """All tenants.
+
+    Attributes:
+        lock: held by whoever replaces a view; notified when a flush made room or failed.
+        flush_failing: the last flush failed.
+    """
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.Condition = field(default_factory=threading.Condition)
+    flush_failing: bool = False
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of that name, made if it is new."""

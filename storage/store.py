@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from storage.batch import I32, Batch, Labels, Mask
 from storage.batchids import BatchId, BatchIds
+from storage.blockread import Block
 from storage.blockwrite import BlockOptions
 from storage.catalog import Catalog
 from storage.control import Control
@@ -73,6 +76,8 @@ class Store:
         progress: Callable[[ReplayProgress], None] | None,
     ) -> None:
         self._lock = DirectoryLock(data_dir)
+        undo = ExitStack()
+        undo.callback(self._lock.release)
         self._counters = Counters()
         self._replay = ReplayFigures()
         self._state = State()
@@ -81,7 +86,9 @@ class Store:
                 (data_dir / folder).mkdir(exist_ok=True)
             origin = read_origin(data_dir)
             self._control = Control(data_dir)
+            undo.callback(self._control.close)
             self._catalog = Catalog(data_dir)
+            undo.callback(self._catalog.close)
             next_generation = self._load_catalog(data_dir)
             ids = BatchIds(self._control)
             self._wal_dir = data_dir / "wal"
@@ -99,7 +106,7 @@ class Store:
                 segment_size=options.segment_size,
             )
         except BaseException:
-            self._lock.release()
+            undo.close()
             raise
         self._writer = Writer(
             self._state,
@@ -132,13 +139,16 @@ class Store:
         for name, number, labels in self._catalog.streams():
             self._state.tenant(name).table.restore(labels, number)
         generation = 0
+        blocks: dict[str, list[Block]] = {}
         for row in self._catalog.blocks():
-            tenant = self._state.tenant(row.tenant)
-            block = block_of(data_dir, tenant.table, row)
-            tenant.set_view(View((*tenant.view.blocks, block)))
-            tenant.table.touch(block.streams, block.stream_min)
-            tenant.table.touch(block.streams, block.stream_max)
+            table = self._state.tenant(row.tenant).table
+            block = block_of(data_dir, table, row)
+            blocks.setdefault(row.tenant, []).append(block)
+            table.touch(block.streams, block.stream_min)
+            table.touch(block.streams, block.stream_max)
             generation = max(generation, row.generation)
+        for name, found in blocks.items():
+            self._state.tenant(name).set_view(View(tuple(found)))
         return generation + 1
 
     def _after_commit(self) -> None:
@@ -248,9 +258,12 @@ class Store:
                 duplicate_bytes=tenant.duplicate_bytes,
                 block_rows=sum(block.rows for block in view.blocks),
             )
-        segments = [path.stat().st_size for path in self._wal_dir.glob("*.wal")]
+        segments = []
+        for path in self._wal_dir.glob("*.wal"):
+            with suppress(FileNotFoundError):  # a flush may remove it in this moment
+                segments.append(path.stat().st_size)
         return Figures(
-            counters=self._counters,
+            counters=deepcopy(self._counters),
             replay=replace(self._replay),
             tenants=tenants,
             memory_chunks=chunks,

@@ -6,6 +6,7 @@ Stream numbers live as long as the process; on disk a stream is its id and its l
 
 from __future__ import annotations
 
+import sys
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
@@ -17,14 +18,16 @@ import re2
 from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Labels, Mask
+from storage.errors import CorruptCatalog
 from storage.labels import labels_id, salted_id
+from storage.rows import spans
 
 DAY = 86_400_000_000_000
 """ns of a day; days are numbered from the epoch."""
 _MS = 1_000_000
 _CACHE = 16_384
-"""Label sets whose number is kept by value. The sets of one process' streams come again and again; a miss costs a
-hash of the canonical text, some µs."""
+"""Label sets whose number is kept by Python's hash of the set (and checked): those of one process' streams come again
+and again, and a miss costs some µs."""
 
 
 class LabelMatcher(Protocol):
@@ -68,14 +71,17 @@ class StreamTable(Sequence[Labels]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cache: dict[Labels, int] = {}
+        self._cache: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
+        # Streams with a salted id. They are found here even where the set that has their plain id is not known.
+        self._odd: dict[Labels, int] = {}
         self._ids = np.zeros(64, np.uint64)
         self._count = 0
         # The label set of stream s is the pairs _codes[_starts[s]:_starts[s + 1]].
         self._codes = array("i")
         self._starts = array("q", [0])
-        self._pairs: list[tuple[str, str]] = []
+        self._pair_names: list[str] = []
+        self._pair_values: list[str] = []
         self._postings: list[int | array[int]] = []
         self._names: dict[str, dict[str, int]] = {}
         self._days: dict[int, DayBounds] = {}
@@ -92,7 +98,8 @@ class StreamTable(Sequence[Labels]):
             return [self[i] for i in range(*number.indices(self._count))]
         if not 0 <= number < self._count:
             raise IndexError(number)
-        return tuple(self._pairs[code] for code in self._codes[self._starts[number] : self._starts[number + 1]])
+        codes = self._codes[self._starts[number] : self._starts[number + 1]]
+        return tuple((self._pair_names[code], self._pair_values[code]) for code in codes)
 
     @property
     def ids(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
@@ -101,36 +108,50 @@ class StreamTable(Sequence[Labels]):
 
     def intern(self, labels: Labels) -> int:
         """The number of a label set; a new one if it was never seen."""
-        number = self._cache.get(labels)
-        if number is not None:
+        key = hash(labels)
+        number = self._cache.get(key)
+        if number is not None and self[number] == labels:
             return number
         with self._lock:
             number = self._find_or_add(labels)
             if len(self._cache) >= _CACHE:
                 self._cache.clear()
-            self._cache[labels] = number
+            self._cache[key] = number
         return number
 
     def restore(self, labels: Labels, stream_id: int) -> int:
-        """The number of a stream read from disk, where its id (perhaps a salted one) is on record."""
+        """The number of a stream read from disk, where its id (perhaps a salted one) is on record.
+
+        Raises CorruptCatalog if another label set has the id.
+        """
         with self._lock:
             number = self._numbers.get(stream_id)
-            if number is not None and self[number] == labels:
-                return number
-            return self._find_or_add(labels)
+            if number is None:
+                number = self._add(labels, stream_id)
+                if stream_id != labels_id(labels):
+                    self._odd[labels] = number
+            elif self[number] != labels:
+                raise CorruptCatalog(f"stream id {stream_id:016x} stands for two label sets")
+            return number
 
     def numbers(self, ids: np.ndarray) -> I32:
         """int32[k], the numbers of streams given by id (uint64[k]). Raises KeyError for an id that is not here."""
         return np.fromiter((self._numbers[number] for number in ids.tolist()), np.int32, len(ids))
 
     def _find_or_add(self, labels: Labels) -> int:
+        known = self._odd.get(labels)
+        if known is not None:
+            return known
         stream_id, salt = labels_id(labels), 0
         while (number := self._numbers.get(stream_id)) is not None:
             if self[number] == labels:
                 return number
             salt += 1
             stream_id = salted_id(labels, salt)
-        return self._add(labels, stream_id)
+        number = self._add(labels, stream_id)
+        if salt:
+            self._odd[labels] = number
+        return number
 
     def _add(self, labels: Labels, stream_id: int) -> int:
         number = self._count
@@ -138,8 +159,9 @@ class StreamTable(Sequence[Labels]):
             values = self._names.setdefault(name, {})
             code = values.get(value)
             if code is None:
-                code = len(self._pairs)
-                self._pairs.append((name, value))
+                code = len(self._pair_values)
+                self._pair_names.append(sys.intern(name))  # one object a name, not one a push
+                self._pair_values.append(value)
                 self._postings.append(number)
                 values[value] = code
             else:
@@ -199,19 +221,19 @@ class StreamTable(Sequence[Labels]):
 
     def label_names(self, streams: I32) -> list[str]:
         """Names of the labels of the given streams, sorted."""
-        return sorted({self._pairs[code][0] for code in self._codes_of(streams)})
+        return sorted({self._pair_names[code] for code in self._codes_of(streams)})
 
     def label_values(self, name: str, streams: I32) -> list[str]:
         """Values of the label `name` on the given streams, sorted."""
-        pairs = [self._pairs[code] for code in self._codes_of(streams)]
-        return sorted({value for key, value in pairs if key == name})
+        codes = self._codes_of(streams)
+        return sorted({self._pair_values[code] for code in codes if self._pair_names[code] == name})
 
     def _codes_of(self, streams: I32) -> list[int]:
-        starts = _copied(self._starts, np.int64)
-        codes = _copied(self._codes, np.int32)
         if not len(streams):
             return []
-        wanted = np.concatenate([codes[starts[s] : starts[s + 1]] for s in streams.tolist()])
+        starts = _copied(self._starts, np.int64)
+        codes = _copied(self._codes, np.int32)
+        wanted = codes[spans(starts[streams], starts[streams + 1] - starts[streams])]
         return [int(code) for code in np.unique(wanted)]
 
     # -- time

@@ -10,7 +10,7 @@ import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.catalog import Catalog, file_checksum
+from storage.catalog import Catalog, file_checksum, listed_blocks, remove_index
 from storage.control import Control
 from storage.errors import CorruptBlock, CorruptCatalog, CorruptSegment, StorageError
 from storage.footer import decode_data_crc, decode_footer
@@ -24,7 +24,8 @@ class VerifyResult:
     """What was looked at and what is wrong.
 
     Attributes:
-        problems: one sentence each, naming file and place; a torn tail of the log is none (the next start cuts it).
+        problems: one sentence each, naming file and place; a torn tail of the log is none, nor is a block
+            that index.db does not list: what a crash leaves is put right by the next start.
     """
 
     segments: int = 0
@@ -44,7 +45,8 @@ def verify(data_dir: Path, *, rebuild: bool, report: Callable[[str], None]) -> V
 
     Raises:
         DirectoryLocked: a server is using it.
-        StorageError: there is no data directory.
+        StorageError: there is no data directory, or its files cannot be opened.
+        OSError: a file cannot be read.
     """
     if not (data_dir / "origin").exists():
         raise StorageError(f"{data_dir} is not a data directory of Weir: it has no file `origin`")
@@ -52,14 +54,11 @@ def verify(data_dir: Path, *, rebuild: bool, report: Callable[[str], None]) -> V
     try:
         result = VerifyResult()
         _verify_log(data_dir, result, report)
+        listed = _listed(data_dir, result, rebuild=rebuild)
         if rebuild:
-            for suffix in ("", "-wal", "-shm"):
-                data_dir.joinpath(f"index.db{suffix}").unlink(missing_ok=True)
-        catalog = Catalog(data_dir)
-        try:
-            _verify_blocks(data_dir, catalog, result, report)
-        finally:
-            catalog.close()
+            remove_index(data_dir)
+            Catalog(data_dir).close()
+        _verify_blocks(data_dir, listed, result, report)
         _verify_control(data_dir, result)
         return result
     finally:
@@ -68,45 +67,62 @@ def verify(data_dir: Path, *, rebuild: bool, report: Callable[[str], None]) -> V
 
 def _verify_log(data_dir: Path, result: VerifyResult, report: Callable[[str], None]) -> None:
     origin = read_origin(data_dir)
-    for path in sorted((data_dir / "wal").glob("*.wal")):
+    paths = sorted((data_dir / "wal").glob("*.wal"))
+    for path in paths:
         report(f"WAL segment {path.name}")
         result.segments += 1
         try:
-            header, found = scan_segment(path, origin)
+            _verify_segment(path, origin, result, last=path == paths[-1])
         except CorruptSegment as error:
             result.problems.append(str(error))
+
+
+def _verify_segment(path: Path, origin: bytes, result: VerifyResult, *, last: bool) -> None:
+    header, found = scan_segment(path, origin)
+    if header is None and path.stat().st_size:
+        result.problems.append(f"WAL segment {path.name}: the header at byte 0 is damaged; its records can be read")
+    for item in found:
+        if isinstance(item, Damage):
+            told = (item.torn and last) or (item.start == 0 and header is None)
+            if not told:
+                result.problems.append(f"WAL segment {path.name}: bytes {item.start} to {item.end} are no record")
             continue
-        if header is None and path.stat().st_size:
-            result.problems.append(f"WAL segment {path.name}: the header at byte 0 is damaged; its records can be read")
-        for item in found:
-            if isinstance(item, Damage):
-                if not item.torn:
-                    result.problems.append(f"WAL segment {path.name}: bytes {item.start} to {item.end} are no record")
-                continue
-            result.records += 1
-            if item.kind is Kind.GAP:
-                continue
-            try:
-                for section in decode(item.body):
-                    result.rows += len(section.batch)
-            except CorruptSegment as error:
-                result.problems.append(f"WAL segment {path.name}, byte {item.offset}: {error}")
+        result.records += 1
+        if item.kind is Kind.GAP:
+            continue
+        try:
+            for section in decode(item.body):
+                result.rows += len(section.batch)
+        except CorruptSegment as error:
+            result.problems.append(f"WAL segment {path.name}, byte {item.offset}: {error}")
 
 
-def _verify_blocks(data_dir: Path, catalog: Catalog, result: VerifyResult, report: Callable[[str], None]) -> None:
-    listed = {row.path: row.crc for row in catalog.blocks()}
+def _listed(data_dir: Path, result: VerifyResult, *, rebuild: bool) -> dict[str, int]:
+    """Path -> CRC32C of the blocks that index.db lists."""
+    try:
+        return listed_blocks(data_dir)
+    except CorruptCatalog as error:
+        if rebuild:
+            return {}
+        result.problems.append(f"{error}; the next start, or `weir verify --rebuild`, makes it anew from the blocks")
+        return {}
+
+
+def _verify_blocks(data_dir: Path, listed: dict[str, int], result: VerifyResult, report: Callable[[str], None]) -> None:
+    found = set()
     for path in sorted((data_dir / "blocks").glob("*/*/*.parquet")):
         name = str(path.relative_to(data_dir))
         report(f"block {name}")
         result.blocks += 1
+        found.add(name)
         try:
             result.rows += _verify_block(path, name, listed.get(name))
         except CorruptBlock as error:
             result.problems.append(str(error))
         except (pa.ArrowException, OSError, ValueError) as error:
             result.problems.append(f"block {name}: {error}")
-    if len(listed) != result.blocks:
-        result.problems.append(f"index.db lists {len(listed)} blocks, {result.blocks} files are there")
+    for name in sorted(listed.keys() - found):
+        result.problems.append(f"block {name} is in index.db but its file is gone: its rows are lost")
 
 
 def _verify_block(path: Path, name: str, crc: int | None) -> int:

@@ -33,7 +33,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class SyncMode(StrEnum):
-    """When a record is made durable: before it is acknowledged, every interval, or when the system likes."""
+    """When a record is made durable: before it is acknowledged (LOKI-DIFF(7)), every interval, or at leisure."""
 
     COMMIT = "commit"
     INTERVAL = "interval"
@@ -162,7 +162,7 @@ class Wal:
         began = self._size
         try:
             body = encode(self._with_names(sections))
-            data = pack_record(self._header, kind, seq, body)
+            data = pack_record(self._header, began, kind, seq, body)
             write_all(self._fd, data)
             self._size += len(data)
             if sync:
@@ -224,7 +224,7 @@ class Wal:
         try:
             data = pack_header(header)
             for gap in self._gaps:
-                data += pack_record(header, Kind.GAP, 0, msgpack.packb(gap))
+                data += pack_record(header, len(data), Kind.GAP, 0, msgpack.packb(gap))
             write_all(fd, data)
             os.fsync(fd)
             sync_directory(self._directory)

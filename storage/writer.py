@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from storage.state import State, Tenant
 from storage.wal import Wal
 
 log = logging.getLogger("weir.storage")
+
+PATIENCE = 10.0
+"""Seconds for which a group waits for a flush to make room before its senders are told to come back later."""
 
 GROUP_BYTES = 32 << 20
 """Line bytes of a group at most, but for a single batch: a record is held in memory once more while it is written."""
@@ -157,6 +161,7 @@ class Writer:
 
     def _commit(self, group: list[Item]) -> list[Receipt | StorageError]:
         try:
+            self._wait_for_room()
             with self.commit_lock:
                 self._admit()
                 return self._store(group)
@@ -167,9 +172,19 @@ class Writer:
             log.exception("a group of %d batches could not be stored", len(group))
             return [StorageError(f"the batch could not be stored: {type(error).__name__}")] * len(group)
 
-    def _admit(self) -> None:
-        if self._state.memory_bytes > 2 * self._memory_limit:
+    def _full(self) -> bool:
+        return self._state.memory_bytes > 2 * self._memory_limit
+
+    def _wait_for_room(self) -> None:
+        """Holds the group, and so its senders, while a flush makes room. Raises StorageUnavailable if it does not."""
+        if not self._full():
+            return
+        with self._state.lock:
+            self._state.lock.wait_for(lambda: not self._full() or self._state.flush_failing, PATIENCE)
+        if self._full():
             raise StorageUnavailable("the memtable is full because its flush is behind; see the log for the reason")
+
+    def _admit(self) -> None:
         if not self._reserve.ensure():
             raise StorageUnavailable("the disk of the data directory is nearly full; free some space")
 

@@ -31,7 +31,7 @@ def refuse_unset_times(batch: Batch, sizes: I64, refusals: Refusals) -> tuple[Ma
     """Refuses entries at or before 1970-01-01T00:00:00Z, which is what a time that was never set looks like.
 
     Loki refuses everything before its schema begins, as an internal error (500) that names the time in ms. We have no
-    schema; the epoch is where ours would begin.
+    schema; the epoch is where ours would begin. LOKI-DIFF(13): the other entries of the push are stored.
 
     Returns:
         Which entries stay (None: all), and the error.

@@ -173,7 +173,7 @@ def _stream_of(element: bytes) -> _Stream:
         else:
             others[name] = kind
     if not known and others.get(b"labels") is Type.STRING and others.get(b"entries") is Type.ARRAY:
-        # LOKI-DIFF(legacy JSON): Loki answers 204 to the format of /api/prom/push here, and stores nothing.
+        # LOKI-DIFF(2): Loki answers 204 to the format of /api/prom/push here, and stores nothing.
         return _legacy_stream(Reader(element), depth=1)
     return stream
 

@@ -187,7 +187,9 @@ def object_items(data: bytes) -> Iterator[tuple[bytes, bytes, Type]]:
 
 
 def unescaped(text: bytes, fault: str = BAD_VALUE) -> bytes:
-    """A string's content with its escapes undone; bytes that are no UTF-8 stay, half surrogates become U+FFFD.
+    """A string's content with its escapes undone; bytes that are no UTF-8 stay.
+
+    LOKI-DIFF(4): half surrogates become U+FFFD.
 
     Raises:
         BadJson: `fault`, at an escape that is none.

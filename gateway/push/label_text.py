@@ -2,8 +2,8 @@
 
 So `name{a="b"}`, `{"name", a="b"}`, comments and an empty text are label sets too, and the texts of refusals are
 Prometheus' (promql/parser: lexInsideBraces, lexString, lexEscape, the rule `metric`). Only the first error counts.
-Bytes in, because positions are byte positions; values with bytes that are no UTF-8 (they can be written as hexadecimal
-escapes) come out with lone surrogates (PEP 383).
+Bytes in, because positions are byte positions. Labels are text: a byte that is no UTF-8 (it can be written as a
+hexadecimal escape) comes out as U+FFFD, as which Loki shows it.
 """
 
 from __future__ import annotations
@@ -255,7 +255,8 @@ class _Lexer:
             here = text[at : at + 1]
             if here == delimiter:
                 self.at = at + 1
-                value = b"".join(pieces).decode("utf-8", "surrogateescape")
+                # An escape may give bytes that are no UTF-8 (`\xff`); Loki shows each as U+FFFD, we store it so.
+                value = _LONE_BYTES.sub(_REPLACEMENT, b"".join(pieces).decode("utf-8", "surrogateescape"))
                 return _Token(_Kind.STRING, start, text[start : at + 1], value)
             if here != b"\\":
                 raise _Refused(start, "unterminated raw string" if delimiter == b"`" else "unterminated quoted string")

@@ -64,7 +64,7 @@ async def push(request: Request) -> Response:
     media = (content_type or "").partition(";")[0].strip().lower()
     legacy = "/loki/api/v1" not in request.url.path.lower()
     user_agent = request.headers.get("user-agent", "")
-    # LOKI-DIFF(Fluent Bit label names): it sends names from its configuration as they are and drops a chunk on 400.
+    # LOKI-DIFF(1): it sends names from its configuration as they are and drops a chunk on 400.
     repair_names = user_agent.startswith("Fluent-Bit")
     async with AsyncExitStack() as held:
         body = await _read(request, limits.max_recv_msg_size, gateway.ingest, held)
@@ -83,7 +83,7 @@ async def push(request: Request) -> Response:
             receipt = await _stored(partial(store.append, tenant, verdict.batch, batch_id=identity))
     if verdict.error is not None:
         raise verdict.error
-    if receipt.deduplicated:
+    if receipt.deduplicated:  # LOKI-DIFF(14)
         return JSONResponse({"deduplicated": True})
     return Response(status_code=204)
 

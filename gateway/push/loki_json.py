@@ -88,7 +88,7 @@ def _check(payload: Payload) -> None:
     try:
         msgspec.json.decode(payload.data, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        # LOKI-DIFF(big malformed JSON): Loki quotes the place; finding it as Loki does takes a second a megabyte.
+        # LOKI-DIFF(3): Loki quotes the place; finding it as Loki does takes a second a megabyte.
         raise MalformedPush(payload.fault or f"malformed JSON: {error}") from None
 
 

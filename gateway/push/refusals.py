@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 _SECOND = 1_000_000_000
 
 MAX_GROUPS = 100
-"""Distinct texts in one answer; further ones are only counted. Loki lists them all: a push of 100,000 refused entries
-makes it answer with megabytes of text that no client keeps."""
+"""Distinct texts in one answer; further ones are only counted. LOKI-DIFF(11): Loki lists them all, and a push of
+100,000 refused entries makes it answer with megabytes of text that no client keeps."""
 
 
 @dataclass(frozen=True, slots=True)

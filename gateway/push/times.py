@@ -42,6 +42,7 @@ class BadTime(Exception):  # noqa: N818 - internal to the decoders: becomes Malf
 
 def nanoseconds(seconds: int, nanos: int) -> int:
     """One time in ns. What int64 cannot hold becomes the end of its range: too old and too new stay so."""
+    # LOKI-DIFF(5): Go wraps around.
     return min(max(seconds * 1_000_000_000 + nanos, FIRST), LAST)
 
 

@@ -1,11 +1,12 @@
 """Runs the life once for every step and moment, ends it there, and checks what the next start finds.
 
-A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut PART PARTS`. It writes
-one JSON object: how many steps there are, how many times a life was ended, and what was wrong afterwards.
+A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut MOMENTS PART
+PARTS`. It writes one JSON object: how many steps a life has, at which ones it was ended, what was wrong afterwards.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import shutil
@@ -13,7 +14,11 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
+
+import pyarrow.compute  # noqa: F401 - loaded once here and not by each of a thousand children
 
 from storage import Receipt, Store, open_store
 from storage.errors import StorageError
@@ -21,33 +26,57 @@ from storage.verify import verify
 from tests.crash.contents import Entry, Push, differences, read_all, store_push, total
 from tests.crash.life import OPTIONS, TENANTS, live, pushes
 from tests.crash.power_cut import PowerCut
-from tests.crash.steps import CRASHED, Moment, Steps
+from tests.crash.steps import CRASHED, Moment, Reporter, Steps, Witness
 
-MOMENTS = {"kill": tuple(Moment), "power-cut": (Moment.AFTER,)}
-SPARE = 10
-"""Steps past the last one that are tried in any case: a busy machine may shift them."""
+SPARE = 5
+"""Steps past the last one of a quiet run that are tried: a busy machine may shift them."""
+UNSEEN = {
+    "kill": {"fsync", "fdatasync"},
+    "power-cut": {"rename", "unlink", "mkdir", "truncate", "ftruncate", "posix_fallocate"},
+}
+"""Steps that make no difference: a kill loses nothing that was not synced, a power cut loses what is not synced yet."""
+HANG = 60.0
+"""Seconds after which a life or a check that hangs shows where, and fails."""
 
 
-def main(folder: Path, kind: str, part: int, parts: int) -> None:
-    """Every `parts`-th step from `part` on."""
+def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: int) -> None:
+    """Ends a life at every `parts`-th step from `part` on, at each of the moments."""
+    names = _names(folder / "whole")
     problems: list[str] = []
-    step, ended, beyond = part, 0, 0
-    names: Counter[str] = Counter()
-    while beyond < SPARE:
-        for moment in MOMENTS[kind]:
-            data_dir, left = folder / f"{step}-{moment}", folder / f"{step}-{moment}-left"
-            acknowledged, name = _interrupted(data_dir, left if kind == "power-cut" else None, step, moment)
+    ended: Counter[str] = Counter()
+    for step in range(part, len(names) + SPARE, parts):
+        expected = names[step - 1] if step <= len(names) else None
+        for moment in moments:
+            if moment is Moment.AFTER and expected in UNSEEN[kind]:
+                continue
+            if moment is Moment.DURING and expected != "write":
+                continue
+            data_dir = folder / f"{step}-{moment}"
+            left = folder / f"{step}-{moment}-left" if kind == "power-cut" else None
+            acknowledged, name = _interrupted(data_dir, left, step, moment)
             if name is None:
-                beyond += 1
-                break
-            ended += 1
-            names[name] += 1
-            found = _in_child(lambda: _check(left if kind == "power-cut" else data_dir, acknowledged))  # noqa: B023 - it runs at once
+                continue
+            ended[name] += 1
+            found = _in_child(partial(_check, left or data_dir, acknowledged))
             problems += [f"{kind} {moment} step {step} ({name}): {problem}" for problem in found]
             shutil.rmtree(data_dir)
-            shutil.rmtree(left, ignore_errors=True)
-        step += parts
-    json.dump({"ended": ended, "names": names, "problems": problems[:50]}, sys.stdout)
+            if left is not None:
+                shutil.rmtree(left)
+    json.dump({"steps": dict(Counter(names)), "ended": ended, "problems": problems[:50]}, sys.stdout)
+
+
+def _names(data_dir: Path) -> list[str]:
+    """The names of all steps of a life that comes to its end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        _live_and_end(data_dir, None, -1, Moment.AFTER, writing, everything=True)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        names = [line for line in told.read().splitlines() if not line.isdigit()]
+    os.waitpid(pid, 0)
+    return names
 
 
 def _interrupted(data_dir: Path, left: Path | None, step: int, moment: Moment) -> tuple[set[int], str | None]:
@@ -67,17 +96,25 @@ def _interrupted(data_dir: Path, left: Path | None, step: int, moment: Moment) -
     return acknowledged, lines[-1] if code == CRASHED else None
 
 
-def _live_and_end(data_dir: Path, left: Path | None, step: int, moment: Moment, tell: int) -> None:
+def _live_and_end(
+    data_dir: Path, left: Path | None, step: int, moment: Moment, tell: int, *, everything: bool = False
+) -> NoReturn:
+    faulthandler.dump_traceback_later(HANG, exit=True)
     write = os.write
+
+    def say(text: object) -> None:
+        write(tell, f"{text}\n".encode())
 
     def sent(place: int, outcome: Receipt | StorageError) -> None:
         assert isinstance(outcome, Receipt), outcome
-        write(tell, f"{place}\n".encode())
+        say(place)
 
     try:
         data_dir.mkdir()
-        witness = None if left is None else PowerCut(data_dir, left)
-        Steps(step, moment, lambda name: write(tell, f"{name}\n".encode()), witness).install()
+        witness: Witness | None = Reporter(say) if everything else None
+        if left is not None:
+            witness = PowerCut(data_dir, left)
+        Steps(step, moment, say, witness).install()
         live(data_dir, sent)
     except BaseException:  # noqa: BLE001 - a forked child must not run the parent's code
         traceback.print_exc()
@@ -90,6 +127,7 @@ def _in_child(check: Callable[[], list[str]]) -> list[str]:
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
+        faulthandler.dump_traceback_later(HANG, exit=True)
         try:
             found = check()
         except BaseException:  # noqa: BLE001 - as above
@@ -150,4 +188,5 @@ def _repeat(store: Store, everything: Sequence[Push], acknowledged: set[int]) ->
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    moments = [Moment(word) for word in sys.argv[3].split(",")]
+    main(Path(sys.argv[1]), sys.argv[2], moments, int(sys.argv[4]), int(sys.argv[5]))

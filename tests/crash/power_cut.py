@@ -32,12 +32,10 @@ class PowerCut:
             self._synced(args[0])
 
     def _synced(self, fd: int) -> None:
-        path = Path(os.readlink(_OPEN_FILES / str(fd)))
+        path = (_OPEN_FILES / str(fd)).readlink()
         state = os.fstat(fd)
         if stat.S_ISDIR(state.st_mode):
-            self._names[path] = {
-                entry.name: (entry.inode(), entry.is_dir()) for entry in os.scandir(path)
-            }
+            self._names[path] = {entry.name: (entry.inode(), entry.is_dir()) for entry in os.scandir(path)}
             for entry in os.scandir(path):
                 self._keep(Path(entry.path))
         else:
@@ -46,7 +44,7 @@ class PowerCut:
     def _keep(self, path: Path) -> None:
         """Holds the file open: while it is, its inode number is not given to another file."""
         if path.is_file() and (inode := path.stat().st_ino) not in self._kept:
-            self._kept[inode] = os.dup(os.open(path, os.O_RDONLY))
+            self._kept[inode] = os.open(path, os.O_RDONLY)
 
     def end(self) -> None:
         self._write(self._root, self._left)

@@ -1,7 +1,7 @@
 """Ends the process before, inside or after the k-th step that changes the disk. Nothing in the product knows of it.
 
 A step is one call of what changes the disk: an open for writing, a write, a sync, a rename, an unlink, a cut, a new
-folder, a SQLite commit, a call of the Parquet writer.
+folder, a SQLite commit. Writes to one file with nothing between them are one step: a block is written in a hundred.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Literal, Protocol
-
-import pyarrow.parquet as pq
 
 CRASHED = 9
 """Exit code of a process that was ended here."""
@@ -42,6 +40,19 @@ class Witness(Protocol):
         """The process ends here."""
 
 
+class Reporter:
+    """A witness that only says the names of the steps."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+
+    def saw(self, name: str, _args: tuple[Any, ...]) -> None:
+        self._say(name)
+
+    def end(self) -> None:
+        """Nothing is left to say."""
+
+
 class Steps:
     """Counts steps and ends the process at the chosen one."""
 
@@ -56,6 +67,7 @@ class Steps:
         self._witness = witness
         self._lock = threading.RLock()
         self._write = os.write
+        self._writing: int | None = None
 
     def install(self) -> None:
         """Puts itself in front of every call that changes the disk, for the rest of the process."""
@@ -70,12 +82,16 @@ class Steps:
 
         os.open = open_
         os.write = functools.partial(self.step, "write", self._write)
-        pq.ParquetWriter = self._parquet_writer(pq.ParquetWriter)
-        sqlite3.connect = functools.partial(sqlite3.connect, factory=self._connection())
+        connect: Any = functools.partial(sqlite3.connect, factory=self._connection())
+        sqlite3.connect = connect
 
     def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """One step."""
         with self._lock:
+            file = args[0] if name == "write" else None
+            if file is not None and file == self._writing:
+                return call(*args, **kwargs)
+            self._writing = file
             self.count += 1
             here = self.count == self._target
             if here and self._moment is Moment.BEFORE:
@@ -99,20 +115,6 @@ class Steps:
 
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         return functools.partial(self.step, name, call)
-
-    def _parquet_writer(self, real: Any) -> Any:
-        step = self.step
-
-        class SteppedWriter:
-            """Each call that may write is a step."""
-
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                self._real = step("parquet open", real, *args, **kwargs)
-
-            def __getattr__(self, name: str) -> Any:
-                return functools.partial(step, f"parquet {name}", getattr(self._real, name))
-
-        return SteppedWriter
 
     def _connection(self) -> type[sqlite3.Connection]:
         step = self.step

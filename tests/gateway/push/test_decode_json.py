@@ -98,7 +98,7 @@ def test_label_values_of_any_type_are_taken_as_they_are_written(value: str, expe
 def test_lines_and_metadata_keep_bytes_that_are_no_utf8() -> None:
     body = b'{"streams":[{"stream":{"a":"\xfe"},"values":[["1","x\xff\\n\\u00e9",{"k":"\xff\\t"}]]}]}'
     batch = decode_json(Payload(body), legacy=False)
-    assert rows(batch) == [((("a", "\udcfe"),), 1, b"x\xff\n\xc3\xa9", {"k": b"\xff\t"})]
+    assert rows(batch) == [((("a", "\ufffd"),), 1, b"x\xff\n\xc3\xa9", {"k": b"\xff\t"})]
 
 
 def test_half_surrogates_become_replacement_characters() -> None:

@@ -1,0 +1,108 @@
+"""Disks that can be full: a small tmpfs in a mount namespace of its own, and a limit on the size of files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tests.server import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+
+
+class Unavailable(Exception):  # noqa: N818 - a state of this machine, not a mistake
+    """This machine does not let us make such a disk; the text says why."""
+
+
+class Disk(Protocol):
+    """A disk for one server."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the server sees it."""
+
+    @property
+    def wrapper(self) -> Sequence[str]:
+        """The command under which a server sees it."""
+
+    def fill(self, server: ServerProcess, leave: int) -> None:
+        """Leaves room for about `leave` bytes."""
+
+    def make_room(self, server: ServerProcess) -> None:
+        """Takes away what filled it."""
+
+    def close(self) -> None:
+        """Takes the disk away."""
+
+
+class SmallTmpfs:
+    """A tmpfs of `size` bytes that lives as long as this object, whatever becomes of the servers on it."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        folder.mkdir()
+        self.folder = folder
+        script = f'mount -t tmpfs -o size={size} tmpfs "$1" && echo mounted && exec cat'
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(folder)]
+        try:
+            # The folder is the repository, because that is where servers are to start.
+            self._holder = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except FileNotFoundError as error:
+            raise Unavailable("there is no unshare command") from error
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"mounted\n":
+            _, said = self._holder.communicate()
+            raise Unavailable(f"no mount namespace: {said.decode().strip()}")
+        # From outside, the folder is the one below the mount; through the holder it is the tmpfs.
+        self._inside = Path(f"/proc/{self._holder.pid}/root{folder}")
+
+    @property
+    def wrapper(self) -> Sequence[str]:
+        target = str(self._holder.pid)
+        return ["nsenter", "--target", target, "--user", "--mount", "--wd", "--preserve-credentials", "--"]
+
+    def free(self) -> int:
+        found = os.statvfs(self._inside)
+        return found.f_bavail * found.f_frsize
+
+    def fill(self, _server: ServerProcess, leave: int) -> None:
+        size = self.free() - leave
+        name = self._inside / f"filler-{len(list(self._inside.glob('filler-*')))}"
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            if size > 0:
+                os.posix_fallocate(fd, 0, size)
+        finally:
+            os.close(fd)
+
+    def make_room(self, _server: ServerProcess) -> None:
+        for filler in self._inside.glob("filler-*"):
+            filler.unlink()
+
+    def close(self) -> None:
+        self._holder.communicate()
+
+
+class FileSizeLimit:
+    """A folder where, while it is "full", no file of the server can grow past a few bytes (RLIMIT_FSIZE)."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.wrapper: Sequence[str] = ()
+
+    def fill(self, server: ServerProcess, leave: int) -> None:
+        _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (leave, hard))
+
+    def make_room(self, server: ServerProcess) -> None:
+        _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+    def close(self) -> None:
+        """The test's folder is removed by pytest."""

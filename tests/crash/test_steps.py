@@ -1,0 +1,62 @@
+"""The process ends between any two steps that change the disk; whatever was acknowledged is there exactly once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.interrupt import UNSEEN
+
+ROOT = Path(__file__).parents[2]
+PARTS = 2
+"""Programs side by side: a life waits for syncs half of its time."""
+
+KINDS = {"open", "write", "fdatasync", "fsync", "rename", "unlink", "truncate", "mkdir", "posix_fallocate"}
+KINDS |= {"ftruncate", "sqlite script", "sqlite commit", "sqlite transaction"}
+
+
+def _interrupt(folder: Path, kind: str, moments: str) -> tuple[dict[str, int], Counter[str], list[str]]:
+    """Steps of a life by kind, at which kinds it was ended how often, and what was wrong."""
+
+    def part(number: int) -> dict[str, Any]:
+        own = folder / str(number)
+        own.mkdir()
+        command = [sys.executable, "-m", "tests.crash.interrupt", str(own), kind, moments, str(number), str(PARTS)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    with ThreadPoolExecutor(PARTS) as threads:
+        found = list(threads.map(part, range(1, PARTS + 1)))
+    ended = Counter(name for told in found for name, count in told["ended"].items() for _ in range(count))
+    problems = [problem for told in found for problem in told["problems"]]
+    steps = found[0]["steps"]
+    return steps, ended, problems
+
+
+@pytest.mark.parametrize("kind", ["kill", "power-cut"])
+def test_nothing_is_lost_or_doubled_at_any_step(tmp_path: Path, kind: str) -> None:
+    steps, ended, problems = _interrupt(tmp_path, kind, "after,during" if kind == "kill" else "after")
+    assert not problems, "\n".join(problems)
+    # The harness did its work: each kind of step was seen, and each step that makes a difference was an end.
+    assert steps.keys() == KINDS
+    assert sum(steps.values()) > 120
+    unseen = UNSEEN[kind]
+    assert ended.total() >= sum(count for name, count in steps.items() if name not in unseen)
+    assert ended.keys() >= KINDS - unseen
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["kill", "power-cut"])
+def test_nothing_is_lost_or_doubled_just_before_any_step(tmp_path: Path, kind: str) -> None:
+    steps, ended, problems = _interrupt(tmp_path, kind, "before")
+    assert not problems, "\n".join(problems)
+    assert ended.total() >= sum(steps.values())

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from storage.catalog import Catalog, file_checksum, listed_blocks, open_database, remove_index
+from storage.errors import CorruptCatalog, StorageError
+from tests.storage.entries import DAY, NOON, Entry, entry, put, read, start
+
+ENTRIES: list[Entry] = [entry("a", NOON), entry("b", NOON + DAY, "x", trace="1"), entry("a", NOON + DAY, "y")]
+
+
+def filled(data_dir: Path) -> Path:
+    """A data directory with two blocks."""
+    store = start(data_dir)
+    put(store, ENTRIES)
+    store.flush()
+    store.close()
+    return data_dir
+
+
+def contents(data_dir: Path) -> tuple[list[object], list[object]]:
+    """Everything in index.db, as rows."""
+    with sqlite3.connect(data_dir / "index.db") as db:
+        found = tuple(list(db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")) for table in ("streams", "blocks"))
+    db.close()
+    return found[0], found[1]
+
+
+def test_the_catalog_says_what_the_footers_say(tmp_path: Path) -> None:
+    catalog = Catalog(filled(tmp_path))
+    rows = list(catalog.blocks())
+    assert sorted(row.day for row in rows) == [20_000, 20_001]
+    assert sum(row.rows for row in rows) == 3
+    for row in rows:
+        assert file_checksum(tmp_path / row.path) == (row.size, row.crc)
+        assert row.stream_min.min() // DAY == row.stream_max.max() // DAY == row.day
+    assert {labels for _, _, labels in catalog.streams()} == {(("app", "a"),), (("app", "b"),)}
+    catalog.close()
+    assert listed_blocks(tmp_path) == {row.path: row.crc for row in rows}
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty", "not a database", "another version"])
+def test_a_lost_index_is_made_anew_from_the_blocks(tmp_path: Path, loss: str) -> None:
+    before = contents(filled(tmp_path))
+    if loss == "another version":
+        with sqlite3.connect(tmp_path / "index.db") as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+    else:
+        remove_index(tmp_path)
+        if loss != "gone":
+            (tmp_path / "index.db").write_bytes(b"" if loss == "empty" else b"rubbish" * 1000)
+    store = start(tmp_path)
+    assert sorted(read(store)) == sorted(ENTRIES)
+    store.close()
+    assert contents(tmp_path) == before
+
+
+def test_a_block_whose_file_is_gone_is_forgotten_and_the_others_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = min((filled(tmp_path) / "blocks").glob("*/*/*.parquet"))
+    lost.unlink()
+    store = start(tmp_path)
+    assert sorted(read(store)) == sorted(row for row in ENTRIES if row[1] >= NOON + DAY)
+    store.close()
+    assert lost.name in caplog.text
+    assert "lost" in caplog.text
+
+
+def test_temporary_files_go_and_damaged_blocks_are_left_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    block = min((filled(tmp_path) / "blocks").glob("*/*/*.parquet"))
+    block.with_name("00000000000000000000000000.tmp").write_bytes(b"half")
+    block.with_name("00000000000000000000000001.parquet").write_bytes(b"no block")
+    store = start(tmp_path)
+    assert sorted(read(store)) == sorted(ENTRIES)
+    store.close()
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert "00000000000000000000000001.parquet" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as found:
+        open_database(tmp_path / "no-such-folder" / "index.db", "", 1)
+    assert not isinstance(found.value, CorruptCatalog)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.batch import Batch, Texts
+from storage.errors import CorruptSegment
+from storage.record import Request, Section, decode, encode, with_streams
+from storage.streams import StreamTable
+from tests.storage.entries import Entry, entries_of, entry, entry_lists, plain
+from tests.storage.logs import section_of
+
+requests = st.builds(
+    Request,
+    st.integers(0, 1 << 40),
+    st.none() | st.binary(min_size=16, max_size=16),
+    st.none() | st.binary(min_size=16, max_size=16),
+)
+sections = st.lists(
+    st.tuples(st.text(max_size=5), entry_lists, st.booleans(), st.lists(requests, max_size=3).map(tuple)), max_size=3
+)
+
+
+@given(sections)
+def test_a_body_gives_back_what_was_put_in(
+    given_sections: list[tuple[str, list[Entry], bool, tuple[Request, ...]]],
+) -> None:
+    table = StreamTable()
+    made = []
+    for tenant, entries, one_a_row, pushes in given_sections:
+        section = section_of(table, entries, tenant)
+        names = tuple((number, table[number]) for number in range(len(table)))
+        batch = plain(section.batch) if one_a_row else section.batch
+        made.append(Section(tenant, names, pushes, batch, ((3, 9),)))
+    found = decode(encode(made))
+    assert len(found) == len(made)
+    for before, after, (_, entries, _, _) in zip(made, found, given_sections, strict=True):
+        assert (after.tenant, after.new_streams, after.requests, after.covers) == (
+            before.tenant,
+            before.new_streams,
+            before.requests,
+            before.covers,
+        )
+        assert entries_of(with_streams(after, table, np.arange(max(len(table), 1), dtype=np.int32))) == entries
+
+
+def test_buffers_of_a_body_are_aligned_for_the_columns_that_view_them() -> None:
+    table = StreamTable()
+    body = encode([section_of(table, [entry("a", 1, b"odd"), entry("b", 2, b"length!", k="v")])])
+    batch = decode(body)[0].batch
+    for column in (batch.stream, batch.ts, batch.metadata["k"].codes):
+        assert column.ctypes.data % 4 == 0
+        assert (column.ctypes.data - np.frombuffer(body, np.uint8).ctypes.data) % 8 == 0
+
+
+def test_a_string_too_long_for_its_length_is_refused() -> None:
+    length = 1 << 32
+    line = Texts(np.zeros(0, np.uint8), np.array([0, length], np.int64))
+    batch = Batch((), np.zeros(1, np.int32), np.zeros(1, np.int64), line)
+    with pytest.raises(ValueError, match="4 GiB"):
+        encode([Section("t", (), (), batch)])
+
+
+def test_any_cut_of_a_body_is_told() -> None:
+    body = encode([section_of(StreamTable(), [entry("a", 1, b"some line", k="v")])])
+    for end in range(len(body) - 8):  # the last 8 bytes may be padding
+        with pytest.raises(CorruptSegment):
+            decode(body[:end])
