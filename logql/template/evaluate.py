@@ -16,9 +16,9 @@ from logql.template.time_functions import methods_of
 from logql.template.values import NIL, LabelMap, is_true, sorted_items, type_name
 
 MAX_STEPS = 100_000
-"""Nodes a rendering may walk, loops included, and MAX_OUTPUT times 16 bytes it may make on the way: a second or two."""
+"""Nodes a rendering may walk, loops included. Functions cost a step for every _BYTES_A_STEP they read or make."""
 
-_BYTES_A_STEP = 1024
+_BYTES_A_STEP = 256
 MAX_DEPTH = 60
 """Templates calling one another. Go stops at 100,000; Python's stack is shorter."""
 
@@ -354,11 +354,12 @@ class _State:
         except CallError as error:
             self.node = node
             raise self.error(f"error calling {name}: {error}") from None
-        if isinstance(result, bytes) and len(result) > _BYTES_A_STEP:
+        used = sum(len(value) for value in (result, *values) if isinstance(value, bytes))
+        if used > _BYTES_A_STEP:
             self.node = node
-            if len(result) > MAX_OUTPUT:
+            if isinstance(result, bytes) and len(result) > MAX_OUTPUT:
                 raise self.error(f"error calling {name}: {too_long()}")
-            self.spend(len(result) // _BYTES_A_STEP)
+            self.spend(used // _BYTES_A_STEP)
         return result
 
     def check_count(self, function: Function, name: str, given: int, count: int) -> None:

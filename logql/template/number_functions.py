@@ -20,8 +20,8 @@ from logql.template.values import NIL, Int64, is_true, wrap64
 
 _WITH_FRACTION = re.compile(r"([+-]?[0-9]*)(?:\.[0-9]*)?", re.ASCII)
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_EXACT = Context(prec=100_000, Emax=999_999, Emin=-999_999)
-"""Sums and products of floats never come near: at most 1,100 digits each."""
+_EXACT = Context(prec=2_000, Emax=999_999, Emin=-999_999)
+"""A sum of floats has 650 digits at most; of a product as many are kept as may show."""
 
 _UNITS = ("k", "m", "g", "t", "p", "e")
 _SIZES = {"": 1, "b": 1}

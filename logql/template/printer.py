@@ -10,7 +10,7 @@ from logql.template.strconv import format_float
 from logql.template.times import Time
 from logql.template.values import NIL, LabelMap, Named, NilInterface, Uint8, sorted_items, type_name
 
-MAX_OUTPUT = 4 << 20
+MAX_OUTPUT = 2 << 20
 """Bytes a template may write, and bytes of any string on the way. Loki has no such bound and dies instead."""
 
 NIL_TEXT = b"<nil>"

@@ -45,7 +45,7 @@ def lezer_takes(queries: list[str]) -> list[bool]:
 
 
 def weir_takes(query: str) -> bool:
-    """Whether the text follows the grammar. What breaks another rule has no position, but it may be at an empty text."""
+    """Whether the text follows the grammar. Errors of other rules have no position; nor has that of an empty text."""
     try:
         parse_unbuilt(query)
     except ParseError as error:
