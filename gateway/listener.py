@@ -97,6 +97,18 @@ def hypercorn_config(settings: Settings) -> Config:
     return config
 
 
+class _Connection(TCPServer):
+    """One connection, until its client leaves.
+
+    hypercorn's own lives on until its idle timer ends: clients that connect anew for every push would fill
+    server.max_connections.
+    """
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 class Listener:
     """Accepts connections until told to stop."""
 
@@ -125,7 +137,7 @@ class Listener:
         self._metrics.connections = len(self._connections)
         loop = asyncio.get_running_loop()
         try:
-            await TCPServer(self._app, loop, self._config, self._context, {}, reader, writer)
+            await _Connection(self._app, loop, self._config, self._context, {}, reader, writer)
         finally:
             self._connections.discard(task)
             self._metrics.connections = len(self._connections)

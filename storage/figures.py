@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds in seconds. A sync takes 0.1 ms on NVMe and 10 ms on a spinning disk: both must be visible."""
@@ -10,10 +12,19 @@ SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 FLUSH_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds for a flush of the whole memtable."""
 
+BLOCK_AGE_BUCKETS = (60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 36000.0, 43200.0, 57600.0)
+BLOCK_HOURS_BUCKETS = tuple(float(hours) for hours in range(1, 9))
+BLOCK_RATIO_BUCKETS = tuple(0.75 + 2 * step for step in range(10))
+BLOCK_ENCODE_BUCKETS = tuple(0.01 * 4**step for step in range(6))
+BLOCK_ENTRIES_BUCKETS = tuple(200.0 * 2**step for step in range(15))
+BLOCK_SIZE_BUCKETS = tuple(20_000.0 * 2**step for step in range(13))
+"""Upper bounds of what is observed of a block: those Loki has for its chunks. A block holds all streams of a tenant's
+day, so entries and bytes go on where Loki's stop (51,200 and 10 MB)."""
+
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts of durations in seconds. One thread observes; readers may see a count one behind its sum."""
+    """Counts of observed values. One thread observes; readers may see a count one behind its sum."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(default_factory=list)
@@ -22,22 +33,61 @@ class Histogram:
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
 
-    def observe(self, seconds: float) -> None:
-        """Adds one duration."""
-        at = next((i for i, bound in enumerate(self.bounds) if seconds <= bound), len(self.bounds))
-        self.counts[at] += 1
-        self.total += seconds
+    def observe(self, value: float) -> None:
+        """Adds one value; a value equal to a bound is within it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class FlushReason(StrEnum):
+    """Why rows became blocks, in Loki's words."""
+
+    FULL = "full"
+    MAX_AGE = "max_age"
+    FORCED = "forced"
+
+
+@dataclass(slots=True)
+class BlockShapes:
+    """What the blocks look like that flushes wrote.
+
+    Attributes:
+        age: seconds from a block's first timestamp to when it was stored.
+        hours: from its first timestamp to its last.
+        ratio: bytes of lines and metadata by bytes of the file.
+        entries: rows.
+        size: bytes of the file.
+        encode: seconds to sort, compress, write and sync it.
+    """
+
+    age: Histogram = field(default_factory=lambda: Histogram(BLOCK_AGE_BUCKETS))
+    hours: Histogram = field(default_factory=lambda: Histogram(BLOCK_HOURS_BUCKETS))
+    ratio: Histogram = field(default_factory=lambda: Histogram(BLOCK_RATIO_BUCKETS))
+    entries: Histogram = field(default_factory=lambda: Histogram(BLOCK_ENTRIES_BUCKETS))
+    size: Histogram = field(default_factory=lambda: Histogram(BLOCK_SIZE_BUCKETS))
+    encode: Histogram = field(default_factory=lambda: Histogram(BLOCK_ENCODE_BUCKETS))
 
 
 @dataclass(slots=True)
 class ReplayFigures:
-    """What the last start found in the WAL."""
+    """What the last start found in the WAL.
+
+    Attributes:
+        segments, records: read.
+        streams, entries, bytes: that came back into memory; bytes of lines.
+        skipped_entries: that did not: duplicates, and those of records that were given up.
+        duplicate_entries: that were in blocks, or stood in the log twice.
+        torn_tails, bad_records, set_aside_bytes: damage.
+        seconds: it took.
+    """
 
     segments: int = 0
     records: int = 0
+    streams: int = 0
     entries: int = 0
     bytes: int = 0
     skipped_entries: int = 0
+    duplicate_entries: int = 0
     torn_tails: int = 0
     bad_records: int = 0
     set_aside_bytes: int = 0
@@ -50,10 +100,13 @@ class TenantFigures:
 
     memory_streams: int
     streams_created: int
+    streams_removed: int
     memory_rows: int
     memory_bytes: int
     duplicate_bytes: int
     block_rows: int
+    stored_blocks: int
+    stored_bytes: int
 
 
 @dataclass(slots=True)
@@ -76,6 +129,8 @@ class Counters:
     flushed_blocks: int = 0
     flushed_bytes: int = 0
     carried_rows: int = 0
+    blocks_by_reason: dict[FlushReason, int] = field(default_factory=lambda: dict.fromkeys(FlushReason, 0))
+    blocks: BlockShapes = field(default_factory=BlockShapes)
     wal_sync: Histogram = field(default_factory=lambda: Histogram(SYNC_BUCKETS))
     wal_truncate: Histogram = field(default_factory=lambda: Histogram(FLUSH_BUCKETS))
     flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_BUCKETS))
@@ -83,16 +138,32 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A snapshot of everything."""
+    """A snapshot of everything.
+
+    Attributes:
+        counters, replay, tenants: totals, the last start, and each tenant's share.
+        memory_chunks: runs in memory.
+        memory_bytes: of those.
+        memory_label_bytes: bytes of the label names and values of the streams in memory.
+        wal_segments, wal_disk_bytes: of the log.
+        disk_used: which part of the log's file system is in use, 0 to 1.
+        blocks, block_disk_bytes: on disk.
+        reserve_held: whether space is kept back.
+        queued_batches: that wait for the log.
+        flush_queue: tenants whose rows a flush has taken and not stored yet.
+    """
 
     counters: Counters
     replay: ReplayFigures
     tenants: dict[str, TenantFigures]
     memory_chunks: int
     memory_bytes: int
+    memory_label_bytes: int
     wal_segments: int
     wal_disk_bytes: int
+    disk_used: float
     blocks: int
     block_disk_bytes: int
     reserve_held: bool
     queued_batches: int
+    flush_queue: int

@@ -16,10 +16,10 @@ import numpy as np
 
 from storage.batchids import BatchIds
 from storage.blockread import Block
-from storage.blockwrite import BlockOptions, Written, publish, split_days, write_block
+from storage.blockwrite import HOUR, BlockOptions, Written, publish, split_days, write_block
 from storage.catalog import BlockRow, Catalog, block_row
 from storage.errors import StorageError
-from storage.figures import Counters
+from storage.figures import Counters, FlushReason
 from storage.footer import OriginRange
 from storage.memtable import Run, join_runs
 from storage.record import Request, Section
@@ -39,6 +39,7 @@ TICK = 1.0
 """Seconds between two looks at the ages of what is in memory."""
 CARRY_BYTES = 16 << 20
 """Memory bytes of a carried record at most, but for a single tenant."""
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Flusher:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._failures = 0
+        self._reason = FlushReason.FORCED
         self._thread = threading.Thread(target=self._run, name="weir-flush", daemon=True)
         self._thread.start()
 
@@ -107,17 +109,19 @@ class Flusher:
         self._wake.set()
         self._thread.join()
 
-    def flush(self, *, everything: bool = True) -> None:
+    def flush(self, *, everything: bool = True, reason: FlushReason = FlushReason.FORCED) -> None:
         """Moves memory to blocks; returns when they are durable.
 
         Args:
             everything: small tenants too.
+            reason: under which the blocks are counted.
 
         Raises:
             OSError, StorageError: it failed; all rows are still in memory and in the log.
         """
         with self._flush_lock:
             began = time.perf_counter()
+            self._reason = reason
             failed = True
             try:
                 self._flush(everything=everything)
@@ -141,10 +145,11 @@ class Flusher:
             self._wake.clear()
             if self._stop.is_set():
                 return
-            if not self._due():
+            reason = self._due()
+            if reason is None:
                 continue
             try:
-                self.flush(everything=False)
+                self.flush(everything=False, reason=reason)
             except (OSError, StorageError) as error:
                 self._failures += 1
                 log.error("the flush failed, its rows stay in memory and in the log: %s", error)  # noqa: TRY400 - no fault of ours
@@ -154,11 +159,14 @@ class Flusher:
             else:
                 self._failures = 0
 
-    def _due(self) -> bool:
+    def _due(self) -> FlushReason | None:
+        """Why a flush should start now; the reason of one that failed holds for the next."""
         tenants = [tenant for tenant in list(self._state.tenants.values()) if tenant.view.memory]
-        if any(tenant.view.frozen for tenant in tenants) or self._state.memory_bytes >= self._options.size:
-            return True
-        return any(self._too_old(tenant) for tenant in tenants)
+        if any(tenant.view.frozen for tenant in tenants):
+            return self._reason
+        if self._state.memory_bytes >= self._options.size:
+            return FlushReason.FULL
+        return FlushReason.MAX_AGE if any(self._too_old(tenant) for tenant in tenants) else None
 
     def _too_old(self, tenant: Tenant) -> bool:
         small = tenant.nbytes < self._options.small_tenant
@@ -225,12 +233,30 @@ class Flusher:
             log.warning("%s; the blocks are complete without it, the next start lists them again", error)
         with self._state.lock:
             blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
+            streams = int(np.count_nonzero(tenant.view.bounds.held()))
             tenant.set_view(tenant.view.with_blocks(blocks))
+            tenant.streams_removed += streams - int(np.count_nonzero(tenant.view.bounds.held()))
             tenant.since = time.monotonic() if tenant.view.memory else None
             self._state.lock.notify_all()
-        self._counters.flushed_blocks += len(blocks)
-        self._counters.flushed_rows += sum(block.rows for block in blocks)
-        self._counters.flushed_bytes += sum(block.size for block in blocks)
+        self._count(tenant, [block for _, block in written], time.time_ns())
+
+    def _count(self, tenant: Tenant, written: list[Written], now: int) -> None:
+        size = sum(block.size for block in written)
+        tenant.stored_blocks += len(written)
+        tenant.stored_bytes += size
+        counters = self._counters
+        counters.flushed_blocks += len(written)
+        counters.flushed_rows += sum(block.footer.rows for block in written)
+        counters.flushed_bytes += size
+        counters.blocks_by_reason[self._reason] += len(written)
+        for block in written:
+            spans = block.footer.spans
+            first, last = int(spans.min_ts.min()), int(spans.max_ts.max())
+            counters.blocks.age.observe(max(0.0, (now - first) / _SECOND))
+            counters.blocks.hours.observe((last - first) / HOUR)
+            counters.blocks.ratio.observe(int(spans.line_bytes.sum() + spans.metadata_bytes.sum()) / block.size)
+            counters.blocks.entries.observe(block.footer.rows)
+            counters.blocks.size.observe(block.size)
 
     def _write_days(
         self, tenant: Tenant, frozen: tuple[Run, ...], origins: list[OriginRange]
@@ -245,6 +271,7 @@ class Flusher:
                 final = self._data_dir / relative
                 self._make_folder(final.parent)
                 temporary = final.with_suffix(".tmp")
+                began = time.perf_counter()
                 block = write_block(
                     temporary,
                     parts,
@@ -255,6 +282,7 @@ class Flusher:
                     origins=origins,
                     options=self._blocks,
                 )
+                self._counters.blocks.encode.observe(time.perf_counter() - began)
                 written.append((relative, block))
                 publish(temporary, final)
         except BaseException:

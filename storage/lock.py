@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -27,9 +28,12 @@ class DirectoryLock:
             raise DirectoryLocked(
                 f"the data directory {data_dir} is in use by {holder}; stop that one or choose another --data-dir"
             ) from error
-        os.ftruncate(self._fd, 0)
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        os.pwrite(self._fd, f"weir process {os.getpid()} (since {since})\n".encode(), 0)
+        text = f"weir process {os.getpid()} (since {since})\n".encode()
+        # On a full disk the lock is held without a name: that is no reason not to start.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, text, 0)
 
     def release(self) -> None:
         """Lets another process in."""

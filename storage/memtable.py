@@ -2,7 +2,7 @@
 
 A tenant's runs are a tuple that is replaced, never changed: a reader takes it and needs no lock. Runs have ranks,
 powers of FAN in size; FAN runs of a rank become one of the next. So a row is copied once a rank, LEVELS times at most,
-when runs come in equal sizes, and there are never more than (FAN - 1) * LEVELS unsealed ones (ADR 3 measures it).
+when runs come in equal sizes, and at the end stand at most (FAN - 1) * LEVELS small ones (ADR 3 measures it).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from storage.batch import Batch
 from storage.rows import batch_bytes, concat_batches
 
 FAN = 16
-LEVELS = 4
+LEVELS = 3
 """FAN**LEVELS is RUN_ROWS."""
-RUN_ROWS = 1 << 16
-"""Rows at which a run is left alone: one unit of a scan, as a row group is."""
-RUN_BYTES = 8 << 20
-"""Line and metadata bytes at which a run is left alone."""
+RUN_ROWS = 1 << 12
+"""Rows at which a run is left alone: enough that a scan's cost a unit does not count (ADR 3)."""
+RUN_BYTES = 1 << 20
+"""Bytes at which a run is left alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,10 +74,22 @@ def join_runs(runs: Sequence[Run], *, sealed: bool = False) -> Run:
 
 def add_run(runs: tuple[Run, ...], run: Run) -> tuple[Run, ...]:
     """The runs with one more at the end, small ones joined."""
+    if run.sealed:
+        return (*_packed(runs, _unsealed(runs)), run)  # nothing will reach behind it again
     runs = (*runs, run)
     while (tail := _tail(runs)) >= FAN:
-        runs = (*runs[: len(runs) - tail], *_pack(runs[len(runs) - tail :]))
+        runs = _packed(runs, tail)
     return runs
+
+
+def _packed(runs: tuple[Run, ...], count: int) -> tuple[Run, ...]:
+    """The runs with the last `count` of them joined."""
+    return runs if count < 2 else (*runs[:-count], *_pack(runs[-count:]))
+
+
+def _unsealed(runs: tuple[Run, ...]) -> int:
+    """How many runs at the end are not sealed."""
+    return next((at for at, run in enumerate(reversed(runs)) if run.sealed), len(runs))
 
 
 def _rank(run: Run) -> int:
@@ -92,7 +104,7 @@ def _tail(runs: tuple[Run, ...]) -> int:
     """How many runs at the end are of no higher rank than the last one; 0 if that is sealed.
 
     The last one's rank decides: were smaller runs to count towards a larger rank, every 15 single rows would copy a run
-    of 60,000.
+    of thousands.
     """
     if runs[-1].sealed:
         return 0

@@ -108,6 +108,7 @@ def replay(
         for piece in kept:
             _note_ids(ids, name, piece)
         _load(state.tenant(name), [piece for piece in kept if len(piece.batch)], figures)
+    figures.skipped_entries += figures.duplicate_entries
     figures.seconds = time.perf_counter() - began
     return Log(next_segment, found.next_seq, tuple(found.gaps))
 
@@ -226,17 +227,18 @@ def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures) -> None:
     for piece in sorted(pieces, key=lambda piece: (piece.last_seq, not piece.carried)):
         inside = [span for span in carried if span[0] <= piece.first_seq and piece.last_seq <= span[1]]
         if inside and not (piece.carried and _is_widest(piece, inside, pieces)):
-            figures.skipped_entries += len(piece.batch)
+            figures.duplicate_entries += len(piece.batch)
             continue
         keep = _not_in_blocks(blocks, piece)
         batch = piece.batch if keep.all() else take_rows(piece.batch, np.flatnonzero(keep))
-        figures.skipped_entries += len(piece.batch) - len(batch)
+        figures.duplicate_entries += len(piece.batch) - len(batch)
         if not len(batch):
             continue
         figures.entries += len(batch)
         figures.bytes += batch.lines.nbytes
         tenant.set_view(tenant.view.with_run(make_run(batch, piece.first_seq, piece.last_seq), len(tenant.table)))
         tenant.table.touch(batch.stream, batch.ts)
+    figures.streams += int(np.count_nonzero(tenant.view.bounds.held()))
 
 
 def _is_widest(piece: _Piece, inside: list[tuple[int, int]], pieces: list[_Piece]) -> bool:

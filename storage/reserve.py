@@ -1,4 +1,4 @@
-"""Disk space kept back, so that a flush can empty the log when the disk is full."""
+"""Disk space kept back, so that a server can start and a flush can empty the log when the disk is full."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ log = logging.getLogger("weir.storage")
 
 RETRY = 1.0
 """Seconds between two tries to get the space back."""
+START_ROOM = 1 << 20
+"""Bytes that a start may need: SQLite makes files beside its own, replay sets damaged records aside."""
 
 
 class Reserve:
@@ -21,6 +23,12 @@ class Reserve:
         self._size = size
         self._tried = float("-inf")
         self.held = False
+
+    def lend(self) -> None:
+        """Gives the space to a start that would have no room; `ensure` takes back what is left. Raises OSError."""
+        state = os.statvfs(self._path.parent)
+        if state.f_bavail * state.f_frsize < START_ROOM and self._path.exists():
+            os.truncate(self._path, 0)
 
     def ensure(self) -> bool:
         """Takes the space if it is not held, at most once per RETRY; returns whether it is held."""

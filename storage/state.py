@@ -117,6 +117,9 @@ class Tenant:
         self.nbytes = 0
         """Bytes of the runs in memory."""
         self.duplicate_bytes = 0
+        self.stored_blocks = 0
+        self.stored_bytes = 0
+        self.streams_removed = 0
 
     def set_view(self, view: View) -> None:
         """Replaces the view."""

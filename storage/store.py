@@ -86,6 +86,8 @@ class Store:
             for folder in ("wal", "blocks"):
                 (data_dir / folder).mkdir(exist_ok=True)
             origin = read_origin(data_dir)
+            self._reserve = Reserve(data_dir / "reserve", options.reserve)
+            self._reserve.lend()
             self._control = Control(data_dir)
             undo.callback(self._control.close)
             self._catalog = Catalog(data_dir)
@@ -94,7 +96,6 @@ class Store:
             ids = BatchIds(self._control)
             self._wal_dir = data_dir / "wal"
             found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress)
-            self._reserve = Reserve(data_dir / "reserve", options.reserve)
             self._reserve.ensure()
             self._wal = Wal(
                 self._wal_dir,
@@ -259,21 +260,27 @@ class Store:
     def figures(self) -> Figures:
         """What storage counts."""
         tenants = {}
-        chunks = memory = 0
+        chunks = memory = label_bytes = waiting = 0
         blocks = disk = 0
         for name, tenant in list(self._state.tenants.items()):
             view = tenant.view
+            held = view.bounds.held()
             chunks += len(view.memory)
+            label_bytes += tenant.table.label_bytes(held)
+            waiting += bool(view.frozen)
             memory += tenant.nbytes
             blocks += len(view.blocks)
             disk += sum(block.size for block in view.blocks)
             tenants[name] = TenantFigures(
-                memory_streams=int(np.count_nonzero(view.bounds.held())),
+                memory_streams=int(np.count_nonzero(held)),
                 streams_created=len(tenant.table),
+                streams_removed=tenant.streams_removed,
                 memory_rows=sum(len(run) for run in view.memory),
                 memory_bytes=tenant.nbytes,
                 duplicate_bytes=tenant.duplicate_bytes,
                 block_rows=sum(block.rows for block in view.blocks),
+                stored_blocks=tenant.stored_blocks,
+                stored_bytes=tenant.stored_bytes,
             )
         segments = []
         for path in self._wal_dir.glob("*.wal"):
@@ -285,12 +292,15 @@ class Store:
             tenants=tenants,
             memory_chunks=chunks,
             memory_bytes=memory,
+            memory_label_bytes=label_bytes,
             wal_segments=len(segments),
             wal_disk_bytes=sum(segments),
+            disk_used=disk_used(self._wal_dir),
             blocks=blocks,
             block_disk_bytes=disk,
             reserve_held=self._reserve.held,
             queued_batches=self._writer.queued,
+            flush_queue=waiting,
         )
 
 

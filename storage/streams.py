@@ -80,6 +80,7 @@ class StreamTable(Sequence[Labels]):
         # The label set of stream s is the pairs _codes[_starts[s]:_starts[s + 1]].
         self._codes = array("i")
         self._starts = array("q", [0])
+        self._label_sizes = array("i")
         self._pair_names: list[str] = []
         self._pair_values: list[str] = []
         self._postings: list[int | array[int]] = []
@@ -172,12 +173,19 @@ class StreamTable(Sequence[Labels]):
                     posting.append(number)
             self._codes.append(code)
         self._starts.append(len(self._codes))
+        self._label_sizes.append(sum(len(name.encode()) + len(value.encode()) for name, value in labels))
         if number == len(self._ids):
             self._ids = np.concatenate([self._ids, np.zeros(len(self._ids), np.uint64)])
         self._ids[number] = stream_id
         self._numbers[stream_id] = number
         self._count = number + 1
         return number
+
+    def label_bytes(self, streams: Mask) -> int:
+        """Bytes of the label names and values of the streams marked in bool[any length]."""
+        sizes = _copied(self._label_sizes, np.int32)
+        count = min(len(sizes), len(streams))
+        return int(sizes[:count][streams[:count]].sum())
 
     # -- selection
 

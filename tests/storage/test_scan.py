@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import Store
-from storage.scan import Overlaps
+from storage.blockread import Block
+from storage.scan import BlockSource, Overlaps, Window
 from tests.storage.entries import (
     ALWAYS,
     DAY,
@@ -132,6 +133,26 @@ def test_a_repeat_of_a_row_on_disk_is_dropped_where_it_came_last(tmp_path: Path)
         ]
         store.flush()
         stored(store, again)
+    store.close()
+
+
+def test_a_flush_in_the_middle_of_a_scan_shows_no_row_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = start(tmp_path)
+    stored(store, [entry("a", NOON, "x")])
+    store.flush()
+    stored(store, [entry("a", NOON, "x"), entry("a", NOON + 1, "y")])  # `x` is on disk and in memory now
+    real = BlockSource.__init__
+    flushes: list[int] = []
+
+    def flush_first(self: BlockSource, block: Block, window: Window) -> None:
+        if not flushes:
+            flushes.append(1)
+            store.flush()
+        real(self, block, window)
+
+    monkeypatch.setattr(BlockSource, "__init__", flush_first)
+    assert read(store) == [entry("a", NOON, "x"), entry("a", NOON + 1, "y")]
+    assert flushes
     store.close()
 
 
