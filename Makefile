@@ -35,11 +35,12 @@ run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host
 test: dev  ## all tests but the long ones and those that need Node.js
 	$(BIN)/python -m pytest -m "not soak and not node"
 
-tests/e2e/npm/node_modules: tests/e2e/npm/package-lock.json
-	npm ci --no-audit --no-fund --prefix tests/e2e/npm
+NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules
+%/node_modules: %/package-lock.json
+	npm ci --no-audit --no-fund --prefix $*
 	@touch $@
 
-test-node: dev tests/e2e/npm/node_modules  ## log libraries from npm push to a real server
+test-node: dev $(NPM)  ## log libraries from npm push to a real server; Grafana's grammar agrees with ours
 	$(BIN)/python -m pytest -m "node"
 
 check: dev  ## ruff and mypy
@@ -70,4 +71,4 @@ lock:  ## newest versions that pyproject.toml allows, as exact versions
 	rm -rf build/lock
 
 clean:  ## everything that can be made again, but not ./data
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/npm/node_modules
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM)

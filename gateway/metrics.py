@@ -143,21 +143,22 @@ class Metrics:
         self._mutated_lines(reason, tenant).inc(lines)
         self._mutated_bytes(reason, tenant).inc(bytes)
 
-    def query_done(self, tenant: str, status: int, kind: str, *, seconds: float, processed: int) -> None:
-        """A LogQL range query ended.
+    def query_done(self, tenant: str, status: int, kind: str, span: str, *, seconds: float, processed: int) -> None:
+        """A LogQL query ended.
 
         Args:
             tenant: whose.
             status: HTTP status of the answer.
             kind: Loki's query type: limited (log query without filter), filter, metric.
+            span: range or instant.
             seconds: from the request's arrival.
             processed: bytes read.
         """
-        self._latency(str(status), kind, "range").observe(seconds)
+        self._latency(str(status), kind, span).observe(seconds)
         if processed:
             self._processed(tenant).inc(processed)
             latency = "fast" if seconds < 1 else "slow"
-            self._speed(str(status), kind, "range", latency, "false").observe(processed / max(seconds, 1e-6))
+            self._speed(str(status), kind, span, latency, "false").observe(processed / max(seconds, 1e-6))
 
     def push_stats(self) -> dict[tuple[str, ...], int]:
         """Push requests by what they carried."""

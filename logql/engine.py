@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logql.ast import LogExpr
+from logql.budget import ENTRY, Budget
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
 from logql.result import Entry, LogResult, entry_of
 from logql.samples import rows_of
 from logql.source import Direction, Source, Unit
 from logql.stages.pipeline import Pipeline
+from logql.stages.row import Row
 from logql.stats import Reading, Stats, metadata_bytes
 from storage.batch import I64, Batch, Labels
 from storage.labels import labels_id
-from storage.rows import take_rows
+from storage.rows import batch_bytes, take_rows
 
 _ROWS_AT_ONCE = 1000
 """Rows made Python objects of together, between two looks at whether the query is still wanted."""
@@ -43,6 +45,7 @@ def run_log_query(
     *,
     interval: int = 0,
     check: Callable[[], None] = _go_on,
+    budget: Budget | None = None,
 ) -> LogResult:
     """The first `limit` entries, in the query's direction, that the expression lets through.
 
@@ -58,12 +61,14 @@ def run_log_query(
             places that become free (Loki's recorded answers). 0 returns all.
         check: called before each unit is read, and now and then while its rows go through stages; raises to stop the
             query (deadline, client gone).
+        budget: counts the bytes of the batches and entries that the query holds; without one it may hold any number.
 
     Raises:
+        LimitError: they are more than the budget allows.
         RegexError, StageError: a stage cannot be built; `parse` has refused such an expression before.
     """
     began = perf_counter()
-    query = _LogQuery(Pipeline.of(expr.stages), limit, direction)
+    query = _LogQuery(Pipeline.of(expr.stages), limit, direction, budget or Budget())
     for unit in source.scan(tenant, expr.matchers, start, end, direction):
         if query.is_answered_before(unit):
             break
@@ -76,10 +81,13 @@ def run_log_query(
 class _LogQuery:
     """One query at work: the best `limit` entries so far, and the batches that they are in."""
 
-    def __init__(self, pipeline: Pipeline, limit: int, direction: Direction) -> None:
+    def __init__(self, pipeline: Pipeline, limit: int, direction: Direction, budget: Budget) -> None:
         self._pipeline = pipeline
         self._limit = limit
         self._direction = direction
+        self._budget = budget
+        self._passing = 0
+        """Bytes of entries that came through the stages and are not yet chosen among."""
         self._kept = no_candidates()
         self._parts: dict[int, Batch] = {}
         self._made: dict[int, list[Entry]] = {}
@@ -97,6 +105,12 @@ class _LogQuery:
         """Takes in the unit's entries."""
         batch = unit.read()
         part = self._count(unit, batch)
+        with self._budget.holding(batch_bytes(batch)):
+            self._take_in(unit, part, batch, check)
+        self._budget.give_back(self._passing)
+        self._passing = 0
+
+    def _take_in(self, unit: Unit, part: int, batch: Batch, check: Callable[[], None]) -> None:
         batch = replace(batch, selection=self._still_wanted(batch))
         for stage in self._pipeline.line_filters:
             batch = stage.narrow(batch)
@@ -112,6 +126,11 @@ class _LogQuery:
         if made is not None:
             self._made[part] = made[best]
         self._keep(part, unit.arrival, take_rows(batch, rows[best]))
+
+    def _held(self, part: int) -> int:
+        """Bytes of what is kept of a unit."""
+        made = self._made.get(part, ())
+        return batch_bytes(self._parts[part]) + sum(ENTRY + len(entry.line) for entry in made)
 
     def _best(self, ts: I64) -> slice:
         """Of ascending times, those that may be among the first `limit` in the query's direction, ties included."""
@@ -138,6 +157,7 @@ class _LogQuery:
                 if len(made) >= self._limit and row.ts != made[-1].ts:
                     break
                 if self._pipeline.run_rest(row):
+                    self._hold(row)
                     through.append(place)
                     made.append(entry_of(row))
             else:
@@ -147,6 +167,11 @@ class _LogQuery:
             through.reverse()
             made.reverse()
         return np.array(through, np.int64), made
+
+    def _hold(self, row: Row) -> None:
+        size = ENTRY + len(row.line)
+        self._budget.take(size)
+        self._passing += size
 
     def answer(self, interval: int) -> tuple[Entry, ...]:
         """The entries, once all units are read that had to be; `interval` apart (ns)."""
@@ -195,8 +220,10 @@ class _LogQuery:
             np.arange(n, dtype=np.int64),
         )
         self._parts[part] = batch
+        self._budget.take(self._held(part))
         self._kept = merge(self._kept, fresh, self._direction).take(slice(self._limit))
         for unused in self._parts.keys() - set(np.unique(self._kept.part).tolist()):
+            self._budget.give_back(self._held(unused))
             del self._parts[unused]
             self._made.pop(unused, None)
 

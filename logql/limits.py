@@ -15,10 +15,12 @@ class MetricLimits:
     Attributes:
         max_series: label sets in the answer (max_query_series).
         max_range: ns of a range vector (max_query_range).
+        partial: whether an answer of too many series is cut, with a warning, and not refused.
     """
 
     max_series: int = 500
     max_range: int = 0
+    partial: bool = False
 
 
 def check_entries_limit(limit: int, maximum: int) -> None:
@@ -45,6 +47,11 @@ def check_series(count: int, maximum: int) -> None:
             "adding more specific stream selectors, reducing the time range, or aggregating results with functions "
             "like sum(), count() or topk()"
         )
+
+
+def partial_warning(maximum: int) -> str:
+    """What an answer says that was cut at max_query_series; Logs Drilldown looks for it."""
+    return f"maximum number of series ({maximum}) reached for a single query; returning partial results"
 
 
 def check_range(width: int, maximum: int) -> None:

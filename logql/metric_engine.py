@@ -20,8 +20,9 @@ from logql.ast import (
     VectorLiteral,
 )
 from logql.binop import scalar_operation, vector_operation
+from logql.budget import POINT, Budget
 from logql.label_replace import replacement
-from logql.limits import MetricLimits, check_range, check_series
+from logql.limits import MetricLimits, check_range, check_series, partial_warning
 from logql.metric_result import Matrix, Scalar, Series, Vector
 from logql.ranges import RangeVector, range_function
 from logql.samples import SampleReader
@@ -59,6 +60,7 @@ def run_range(
     *,
     limits: MetricLimits,
     check: Callable[[], None] = _go_on,
+    budget: Budget | None = None,
 ) -> Matrix:
     """The series of a metric query over a range.
 
@@ -70,10 +72,12 @@ def run_range(
         end: ns, inclusive; aligned likewise.
         step: ns, > 0; parts of a millisecond are dropped, but 1 ms is left.
         limits: of this tenant.
-        check: called before each unit is read and before each step; raises to stop the query.
+        check: called before each unit is read, now and then while its rows go through stages, and before each step;
+            raises to stop the query.
+        budget: counts the bytes that the query holds; without one it may hold any number.
 
     Raises:
-        LimitError: more series, or a longer range vector, than allowed.
+        LimitError: more series, a longer range vector, or more memory than allowed.
         PipelineError: a sample has `__error__`.
         EvaluationError: the labels of a binary operation match ambiguously; approx_topk.
         RegexError, StageError: a stage cannot be built.
@@ -81,18 +85,35 @@ def run_range(
     began = perf_counter()
     step = max(step - step % MS, MS)
     start, end = aligned(start, end, step)
-    query = _Query(SampleReader(source, tenant, check), start, end, limits)
+    budget = budget or Budget()
+    query = _Query(SampleReader(source, tenant, check, budget), start, end, limits)
     at = query.compiled(expr)
     points: dict[Labels, tuple[list[int], list[float]]] = {}
+    warnings: tuple[str, ...] = ()
     for ts in range(start, end + 1, step):
         check()
-        for labels, value in at(ts):
+        vector = at(ts)
+        budget.take(len(vector) * POINT)
+        for labels, value in vector:
+            if labels not in points and len(points) >= limits.max_series:
+                warnings = _cut(limits)
+                continue
             times, values = points.setdefault(labels, ([], []))
             times.append(ts // MS)
             values.append(value)
-        check_series(len(points), limits.max_series)
     series = tuple(Series(labels, tuple(times), tuple(values)) for labels, (times, values) in sorted(points.items()))
-    return Matrix(series, query.stats(sum(len(one.ts) for one in series), began))
+    return Matrix(series, query.stats(sum(len(one.ts) for one in series), began), warnings)
+
+
+def _cut(limits: MetricLimits) -> tuple[str, ...]:
+    """The warnings of an answer that leaves series out.
+
+    Raises:
+        LimitError: this tenant, or this query, wants none left out.
+    """
+    if not limits.partial:
+        check_series(limits.max_series + 1, limits.max_series)
+    return (partial_warning(limits.max_series),)
 
 
 def run_instant(
@@ -103,17 +124,21 @@ def run_instant(
     *,
     limits: MetricLimits,
     check: Callable[[], None] = _go_on,
+    budget: Budget | None = None,
 ) -> Vector | Scalar:
     """The value of a metric query at `time` (ns); arguments and errors as of `run_range`."""
     began = perf_counter()
-    query = _Query(SampleReader(source, tenant, check), time, time, limits)
+    query = _Query(SampleReader(source, tenant, check, budget), time, time, limits)
     if isinstance(expr, Literal):
         return Scalar(time // MS, expr.value, query.stats(0, began))
     vector = query.compiled(expr)(time)
-    check_series(len(vector), limits.max_series)
     if not sorts(expr):
         vector = sorted(vector, key=lambda sample: sample.labels)
-    return Vector(time // MS, tuple(vector), query.stats(len(vector), began))
+    warnings: tuple[str, ...] = ()
+    if len(vector) > limits.max_series:
+        warnings = _cut(limits)
+        vector = vector[: limits.max_series]
+    return Vector(time // MS, tuple(vector), query.stats(len(vector), began), warnings)
 
 
 def sorts(expr: MetricExpr) -> bool:

@@ -26,19 +26,24 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The answer of a range query: series sorted by their labels."""
+    """The answer of a range query: series sorted by their labels; `warnings` tell what is missing."""
 
     series: tuple[Series, ...]
     stats: Stats
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """The answer of an instant query: samples at `ts` (ms), sorted by labels, or as sort and sort_desc left them."""
+    """The answer of an instant query: samples at `ts` (ms), sorted by labels, or as sort and sort_desc left them.
+
+    `warnings` tell what is missing.
+    """
 
     ts: int
     samples: tuple[Sample, ...]
     stats: Stats
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from logql.ast import Grouping, RangeAggregation
+from logql.budget import SAMPLE, Budget
 from logql.source import Direction, Source
 from logql.stages.hints import RowTest, Wanted
 from logql.stages.label_filter import names_of
@@ -17,12 +19,15 @@ from logql.stages.unwrap import UnwrapStage
 from logql.stats import Reading, Stats, metadata_bytes
 from storage.batch import Batch, Labels
 from storage.labels import labels_id
-from storage.rows import metadata_pairs
+from storage.rows import batch_bytes, metadata_pairs, take_rows
 
 _PUSHED_DOWN = frozenset({"count_over_time", "rate", "bytes_over_time", "bytes_rate", "sum_over_time"})
 """Aggregations that take the grouping of a `sum` around them: sums of sums are sums."""
 
 _BYTES = frozenset({"bytes_over_time", "bytes_rate"})
+
+ROWS_AT_ONCE = 1000
+"""Rows that go through stages between two looks at whether the query is still wanted and what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,8 @@ class SampleSeries:
         values: as many.
     """
 
-    ts: list[int]
-    values: list[float]
+    ts: Sequence[int]
+    values: Sequence[float]
 
 
 def grouping_of(node: RangeAggregation, outer: Grouping | None) -> Grouping | None:
@@ -55,10 +60,12 @@ def grouping_of(node: RangeAggregation, outer: Grouping | None) -> Grouping | No
 class SampleReader:
     """Reads the samples of one query's range aggregations and counts what that takes."""
 
-    def __init__(self, source: Source, tenant: str, check: Callable[[], None]) -> None:
+    def __init__(self, source: Source, tenant: str, check: Callable[[], None], budget: Budget | None = None) -> None:
+        """`check` is called before a unit is read and now and then within it; `budget` counts samples and batches."""
         self._source = source
         self._tenant = tenant
         self._check = check
+        self._budget = budget or Budget()
         self._memory = Reading()
         self._blocks = Reading()
         self._post_filter_lines = 0
@@ -70,19 +77,36 @@ class SampleReader:
 
         Raises:
             RegexError, StageError: a stage cannot be built.
+            LimitError: they do not fit in the query's memory.
         """
         extractor = _Extractor(node, grouping_of(node, outer))
-        found: dict[Labels, list[tuple[int, int, int, float]]] = {}
+        found: dict[Labels, _Samples] = {}
         for unit in self._source.scan(self._tenant, node.range.log.matchers, start, end, Direction.FORWARD):
             self._check()
             batch = unit.read()
             self._count(batch, unit.compressed_bytes, in_memory=unit.in_memory)
-            for row, stream in rows_of(batch):
-                sample = extractor.sample(row)
-                if sample is not None:
-                    self._post_filter_lines += 1
-                    found.setdefault(extractor.labels(row), []).append((row.ts, stream, unit.arrival, sample))
-        return {labels: _in_order(samples) for labels, samples in found.items()}
+            with self._budget.holding(batch_bytes(batch)):
+                for first in range(0, len(batch), ROWS_AT_ONCE):
+                    if first:
+                        self._check()
+                    rows = np.arange(first, min(first + ROWS_AT_ONCE, len(batch)))
+                    self._add(found, extractor, take_rows(batch, rows), unit.arrival)
+        return {labels: samples.in_order() for labels, samples in found.items()}
+
+    def _add(self, found: dict[Labels, _Samples], extractor: _Extractor, batch: Batch, arrival: int) -> None:
+        before = self._post_filter_lines
+        for row, stream in rows_of(batch):
+            sample = extractor.sample(row)
+            if sample is None:
+                continue
+            self._post_filter_lines += 1
+            labels = extractor.labels(row)
+            samples = found.get(labels)
+            if samples is None:
+                self._budget.take(_SERIES + sum(len(name) + len(value) for name, value in labels))
+                samples = found[labels] = _Samples()
+            samples.add(row.ts, stream, arrival, sample)
+        self._budget.take((self._post_filter_lines - before) * SAMPLE)
 
     def stats(self, returned: int, exec_time: float) -> Stats:
         """What it took so far; `returned` points, `exec_time` in seconds."""
@@ -140,9 +164,30 @@ class _Extractor:
         return tuple(sorted(pair for pair in labels.items() if (pair[0] in self._names) == self._is_by))
 
 
-def _in_order(samples: list[tuple[int, int, int, float]]) -> SampleSeries:
-    samples.sort(key=lambda sample: sample[:3])  # rows of one unit with equal keys stay in order
-    return SampleSeries([sample[0] for sample in samples], [sample[3] for sample in samples])
+_SERIES = 1000
+"""Bytes of a label set with its columns, besides the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Samples of one label set as they come, in columns: there may be millions."""
+
+    ts: array[int] = field(default_factory=lambda: array("q"))
+    stream: array[int] = field(default_factory=lambda: array("Q"))
+    arrival: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, ts: int, stream: int, arrival: int, value: float) -> None:
+        self.ts.append(ts)
+        self.stream.append(stream)
+        self.arrival.append(arrival)
+        self.values.append(value)
+
+    def in_order(self) -> SampleSeries:
+        """By (ts, stream id, arrival); rows of one unit with equal keys stay in order."""
+        ts, values = np.frombuffer(self.ts, np.int64), np.frombuffer(self.values, np.float64)
+        order = np.lexsort((np.frombuffer(self.arrival, np.int64), np.frombuffer(self.stream, np.uint64), ts))
+        return SampleSeries(array("q", ts[order].tobytes()), array("d", values[order].tobytes()))
 
 
 def rows_of(batch: Batch) -> Iterator[tuple[Row, int]]:

@@ -6,6 +6,7 @@ Layout of a data directory: lock, origin, reserve, wal/, blocks/<tenant>/<day>/,
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from copy import deepcopy
@@ -295,13 +296,20 @@ class Store:
             memory_label_bytes=label_bytes,
             wal_segments=len(segments),
             wal_disk_bytes=sum(segments),
-            disk_used=disk_used(self._wal_dir),
+            disk_used=_disk_used(self._wal_dir),
             blocks=blocks,
             block_disk_bytes=disk,
             reserve_held=self._reserve.held,
             queued_batches=self._writer.queued,
             flush_queue=waiting,
         )
+
+
+def _disk_used(folder: Path) -> float:
+    """Which part of the folder's file system is in use, 0 to 1, as df counts: of what is not set aside for root."""
+    state = os.statvfs(folder)
+    used = state.f_blocks - state.f_bfree
+    return used / max(1, used + state.f_bavail)
 
 
 def open_store(

@@ -30,7 +30,7 @@ def samples(
         outer, expr = expr.grouping or Grouping((), without=False), expr.operand
     assert isinstance(expr, RangeAggregation)
     reader = SampleReader(MemorySource(entries or ENTRIES, unit_size), "tenant", lambda: None)
-    return {labels: (one.ts, one.values) for labels, one in reader.read(expr, outer, 0, 100).items()}
+    return {labels: (list(one.ts), list(one.values)) for labels, one in reader.read(expr, outer, 0, 100).items()}
 
 
 def test_lines_are_counted_under_all_their_labels() -> None:
