@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ./data
 HTTP ?= 127.0.0.1:3100
 
-.PHONY: help setup dev run test test-node check format bench soak lock docs clean
+.PHONY: help setup dev run test test-node check format conformance bench soak lock docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ check: dev  ## ruff and mypy
 format: dev  ## ruff's fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+conformance: dev  ## a real Loki's recorded answers against a fresh server; writes the table of COMPATIBILITY.md
+	$(BIN)/python -m tests.conformance
 
 bench: dev  ## the figures of docs/performance.md
 	$(BIN)/python -m bench

@@ -176,6 +176,21 @@ class Limits(BaseModel):
     """Age at which entries are deleted; 0: never."""
 
 
+NOT_YET = frozenset(
+    {
+        "max_query_bytes_read",
+        "max_query_range",
+        "max_query_series",
+        "max_streams_matchers_per_query",
+        "minimum_labels_number",
+        "required_labels",
+        "retention_period",
+        "volume_enabled",
+    }
+)
+"""Limits that are taken but that nothing acts on yet; whoever sets one is told at the start."""
+
+
 def loki_defaults() -> dict[str, Any]:
     """Loki's defaults of the limits where they are not Weir's, by name: ns, bytes, MiB/s."""
     return {

@@ -6,7 +6,7 @@ environment, flags.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
 from config.errors import ConfigError, quoted
+from config.limits import NOT_YET, Limits
 from config.loki import is_loki_file, loki_limits, translate
 from config.schema import KeyPath, dotted, field_at, kind_of
 from config.settings import Settings
@@ -33,7 +34,7 @@ class LoadedSettings:
 
     Attributes:
         settings: the settings in force.
-        notes: what a Loki file says that is not used here, one sentence each, to be shown once at start.
+        notes: what is given that is not used here, one sentence each, to be shown once at start.
     """
 
     settings: Settings
@@ -50,7 +51,7 @@ def load(
 
     Args:
         config_file: a Weir or Loki settings file.
-        overrides: (path, value) of `--set path=value` and of the flags that stand for one, such as --http.
+        overrides: (path, value) of `--set path=value`, (flag, value) of STANDING_FLAGS.
         environ: the environment; none: empty.
         profile: a name in PROFILES.
 
@@ -72,7 +73,8 @@ def load(
     variables = environ or {}
     layers.append(from_variables(variables, kubernetes="KUBERNETES_SERVICE_HOST" in variables))
     layers.append(from_flags(overrides))
-    return LoadedSettings(_settings(layers), notes)
+    settings = _settings(layers)
+    return LoadedSettings(settings, (*notes, *_not_yet(settings)))
 
 
 def _settings(layers: Iterable[Layer]) -> Settings:
@@ -97,6 +99,15 @@ def _settings(layers: Iterable[Layer]) -> Settings:
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _not_yet(settings: Settings) -> Iterator[str]:
+    """Says which limits are given in vain. A default that is written out is not."""
+    default = Limits()
+    given = [settings.limits, *map(settings.limits_for, settings.overrides)]
+    for name in sorted(NOT_YET):
+        if any(getattr(limits, name) != getattr(default, name) for limits in given):
+            yield f"limits.{name}: this version does not act on it yet"
 
 
 def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) -> KeyPath:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from config.limits import Limits
+from config.limits import NOT_YET, Limits
 from config.loki import DIRECTORIES, MAPPED, loki_limits
 from config.lokikeys import REFUSED
 from config.schema import KeyPath, dotted, group_of, kind_of, variable
@@ -67,7 +67,7 @@ def _rows(model: type[BaseModel], above: KeyPath) -> Iterator[tuple[str, ...]]:
             default,
             changed if model is Limits else None,
             f"`{variable(shown)}`",
-            meanings(model)[name],
+            meanings(model)[name] + (" **Not acted on yet.**" if model is Limits and name in NOT_YET else ""),
         )
 
 

@@ -84,7 +84,7 @@ class Server(_Group):
     max_connections: Positive = 1000
     """Connections open at once; further ones get 503."""
     ingest_in_flight: Size = 256 * MB
-    """Bytes of push bodies being worked on; above it pushes wait."""
+    """Bytes of push bodies being worked on, unpacked; above it pushes wait, a single one above it gets 413."""
     push_wait: Duration = 10 * SECOND
     """Longest such wait; after it the push gets 503."""
 

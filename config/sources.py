@@ -16,6 +16,8 @@ from config.lokikeys import MARKS, TOP_KEYS
 from config.schema import KeyPath, dotted, field_at, groups, kind_of, known, unknown_key
 
 PREFIX = "WEIR_"
+STANDING_FLAGS = {"--data-dir": "data_dir", "--http": "server.http"}
+"""Flags that stand for a setting; an error names them as they were typed."""
 OTHER_VARIABLES = frozenset({"WEIR_ADDR", "WEIR_ORG_ID", "WEIR_KERNEL_CACHE"})
 """Variables that are no settings of the server: the client commands and the kernel cache read them."""
 
@@ -107,13 +109,14 @@ def from_variables(variables: Mapping[str, str], file: Path | None = None, *, ku
 
 
 def from_flags(pairs: Sequence[tuple[str, str]]) -> Layer:
-    """The leaves of `--set path=value` and of the flags that stand for one; the last one of a path holds."""
+    """The leaves of `--set path=value` and of STANDING_FLAGS; the last one of a path holds."""
     layer = Layer()
-    for name, value in pairs:
+    for given, value in pairs:
+        name = STANDING_FLAGS.get(given, given)
         parts = name.split(".")
         if parts[0] == "overrides" and len(parts) > 3:  # a tenant's name may have dots
             parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
-        _add(tuple(parts), value, f"--set {name}", layer)
+        _add(tuple(parts), value, given if given in STANDING_FLAGS else f"--set {name}", layer)
     return layer
 
 

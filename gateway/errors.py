@@ -24,7 +24,7 @@ from gateway.push.errors import (
     RateLimited,
 )
 from gateway.query.errors import BadParameter, BodyTooLarge, QueryCancelled, QueryTimeout, TooManyQueries
-from gateway.state import IngestBusy, NotReady
+from gateway.state import BodyTooSlow, IngestBusy, NotReady
 from logql.errors import EvaluationError, LogQLError
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
 
@@ -52,6 +52,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (TooManyQueries, 429),
     (NoTenant, 401),
     (BadTenant, 400),
+    (BodyTooSlow, 408),
     (NotReady, 503),
     (IngestBusy, 503),
     (StorageUnavailable, 503),

@@ -16,6 +16,7 @@ from typing import Any, cast
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from hypercorn.events import Event, RawData
 from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
@@ -101,12 +102,24 @@ class _Connection(TCPServer):
     """One connection, until its client leaves.
 
     hypercorn's own lives on until its idle timer ends: clients that connect anew for every push would fill
-    server.max_connections.
+    server.max_connections. And it goes on answering what was pipelined before a client broke off: a thousand requests
+    of a few bytes, each of whose answers is kept by the one exception that every further write raises.
     """
+
+    async def run(self) -> None:
+        self._task = asyncio.current_task()
+        await super().run()
 
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData) and self.writer.transport.is_closing():
+            if self._task is not None:
+                self._task.cancel()
+            return
+        await super().protocol_send(event)
 
 
 class Listener:
@@ -137,7 +150,9 @@ class Listener:
         self._metrics.connections = len(self._connections)
         loop = asyncio.get_running_loop()
         try:
-            await _Connection(self._app, loop, self._config, self._context, {}, reader, writer)
+            # Whoever cancels it, this is its task's end; asyncio before 3.12 logs a traceback for a cancelled one.
+            with suppress(asyncio.CancelledError):
+                await _Connection(self._app, loop, self._config, self._context, {}, reader, writer)
         finally:
             self._connections.discard(task)
             self._metrics.connections = len(self._connections)

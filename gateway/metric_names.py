@@ -10,6 +10,15 @@ from dataclasses import dataclass
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0)
 """dskit's buckets for request durations, seconds: recording rules of Loki's mixin expect them."""
 
+SIZE_BUCKETS = tuple(float(n * (1 << 20)) for n in (1, 2.5, 5, 10, 25, 50, 100, 250))
+"""dskit's buckets for message sizes, bytes."""
+
+LINE_BUCKETS = tuple(float(8**power) for power in range(8))
+"""Loki's buckets for the length of a line, bytes."""
+
+QUEUE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The Prometheus client library's default, seconds."""
+
 SPEED_BUCKETS = tuple(float(50 * 1000 * 1000 * n) for n in (0.1, 1, 2, 4, 8, 16, 32, 64, 128))
 """Bytes a second that a query processed."""
 
@@ -23,7 +32,7 @@ class Spec:
         kind: counter, gauge, histogram, untyped.
         help: one sentence.
         labels: label names, in order.
-        buckets: upper bounds, for histograms observed here.
+        buckets: upper bounds, for histograms observed in the gateway.
     """
 
     name: str
@@ -43,6 +52,20 @@ HTTP = (
         "Time to answer HTTP requests.",
         ("method", "route", "status_code", "ws"),
         REQUEST_BUCKETS,
+    ),
+    Spec(
+        "loki_request_message_bytes",
+        "histogram",
+        "Bytes of request bodies as they came, before decompression.",
+        ("method", "route"),
+        SIZE_BUCKETS,
+    ),
+    Spec(
+        "loki_response_message_bytes",
+        "histogram",
+        "Bytes of response bodies as they went, after compression.",
+        ("method", "route"),
+        SIZE_BUCKETS,
     ),
     Spec("loki_inflight_requests", "gauge", "Requests being answered.", ("method", "route")),
     Spec("loki_tcp_connections", "gauge", "Open connections.", ("protocol",)),
@@ -87,6 +110,26 @@ PUSH = (
         "The same as loki_distributor_lines_received_total, under a name dashboards in the field use.",
         ("tenant",),
     ),
+    Spec("loki_bytes_per_line", "histogram", "Bytes of each line received, before validation.", (), LINE_BUCKETS),
+    Spec(
+        "loki_distributor_lag_ms_total",
+        "counter",
+        "Milliseconds from the newest timestamp of a push to its arrival, summed; pushes whose newest timestamp lies "
+        "in the future or over 11.5 days back do not count. `userAgent` is the product token, as `client` below.",
+        ("tenant", "userAgent", "format"),
+    ),
+    Spec(
+        "loki_distributor_push_structured_metadata_sanitized_total",
+        "counter",
+        "Names and values of structured metadata changed to be valid, each time.",
+        ("tenant", "format"),
+    ),
+    Spec(
+        "loki_distributor_push_zero_streams_count",
+        "untyped",
+        "Pushes without a stream: as sent (`pre-validation`) or because nothing passed (`post-validation`).",
+        ("tenant", "stage"),
+    ),
     Spec(
         "loki_distributor_push_stats_count",
         "untyped",
@@ -129,6 +172,24 @@ QUERY = (
         ("tenant",),
     ),
     Spec(
+        "loki_logql_querystats_downloaded_chunk_total",
+        "counter",
+        "Row groups of blocks that queries read.",
+        ("status_code", "type", "range"),
+    ),
+    Spec(
+        "loki_logql_querystats_ingester_sent_lines_total",
+        "counter",
+        "Lines that queries read from memory.",
+    ),
+    Spec(
+        "loki_query_scheduler_queue_duration_seconds",
+        "histogram",
+        "Time that queries, labels and series questions waited for a place.",
+        (),
+        QUEUE_BUCKETS,
+    ),
+    Spec(
         "loki_querier_request_duration_seconds",
         "histogram",
         "Time to answer requests of the query API, under a name dashboards in the field use.",
@@ -143,13 +204,65 @@ QUERY = (
 STORAGE = (
     Spec("loki_ingester_memory_streams", "gauge", "Streams with entries in memory.", ("tenant",)),
     Spec("loki_ingester_streams_created_total", "counter", "Streams seen for the first time.", ("tenant",)),
-    Spec("loki_ingester_memory_chunks", "gauge", "Chunks of the memtable."),
-    Spec("loki_ingester_chunks_created_total", "counter", "Chunks of the memtable begun."),
+    Spec(
+        "loki_ingester_memory_streams_labels_bytes",
+        "gauge",
+        "Bytes of the label names and values of streams with entries in memory.",
+    ),
+    Spec(
+        "loki_ingester_streams_removed_total",
+        "counter",
+        "Streams whose last entries in memory went to a block; one that goes on writing counts at each flush.",
+        ("tenant",),
+    ),
+    Spec("loki_ingester_memory_chunks", "gauge", "Runs of the memtable."),
+    Spec("loki_ingester_chunks_created_total", "counter", "Runs of the memtable begun: one a tenant and commit."),
+    Spec(
+        "loki_ingester_chunks_flushed_total",
+        "counter",
+        "Blocks written, by why the flush began: memory was `full`, rows reached their `max_age`, or it was `forced` "
+        "by a request to /flush.",
+        ("reason",),
+    ),
+    Spec("loki_ingester_chunks_stored_total", "counter", "Blocks written.", ("tenant",)),
+    Spec("loki_ingester_chunk_stored_bytes_total", "counter", "Bytes of blocks written.", ("tenant",)),
+    Spec(
+        "loki_ingester_chunk_age_seconds",
+        "histogram",
+        "Time from a block's first timestamp to when it was stored.",
+    ),
+    Spec(
+        "loki_ingester_chunk_bounds_hours",
+        "histogram",
+        "Hours from a block's first timestamp to its last, 24 at most.",
+    ),
+    Spec(
+        "loki_ingester_chunk_compression_ratio",
+        "histogram",
+        "Bytes of a block's lines and structured metadata by bytes of its file.",
+    ),
+    Spec("loki_ingester_chunk_entries", "histogram", "Rows of a block."),
+    Spec("loki_ingester_chunk_size_bytes", "histogram", "Bytes of a block's file."),
+    Spec(
+        "loki_ingester_chunk_encode_time_seconds",
+        "histogram",
+        "Time to gather a block's rows, compress, write and sync them.",
+    ),
+    Spec(
+        "loki_ingester_flush_queue_length",
+        "gauge",
+        "Tenants whose rows a flush has taken and not stored yet.",
+    ),
     Spec("loki_ingester_chunks_flush_failures_total", "counter", "Flushes that failed and will be tried again."),
     Spec("loki_ingester_wal_records_logged_total", "counter", "Records written to the WAL."),
     Spec("loki_ingester_wal_logged_bytes_total", "counter", "Bytes written to the WAL."),
     Spec("loki_ingester_wal_disk_full_failures_total", "counter", "WAL writes that failed because the disk was full."),
     Spec("loki_ingester_wal_bytes_in_use", "gauge", "Bytes of WAL segments on disk."),
+    Spec(
+        "loki_ingester_wal_disk_usage_percent",
+        "gauge",
+        "Part of the WAL's file system that is in use, 0 to 1 whatever the name says.",
+    ),
     Spec(
         "loki_ingester_wal_truncate_duration_seconds",
         "histogram",
@@ -157,8 +270,14 @@ STORAGE = (
     ),
     Spec("loki_ingester_wal_replay_active", "gauge", "1 while the WAL is replayed."),
     Spec("loki_ingester_wal_replay_duration_seconds", "gauge", "Time the last replay took."),
+    Spec("loki_ingester_wal_recovered_streams_total", "counter", "Streams that the last replay brought back."),
     Spec("loki_ingester_wal_recovered_entries_total", "counter", "Entries that the last replay brought back."),
-    Spec("loki_ingester_wal_recovered_bytes_total", "counter", "Bytes of WAL that the last replay read."),
+    Spec("loki_ingester_wal_recovered_bytes_total", "counter", "Bytes of lines that the last replay brought back."),
+    Spec(
+        "loki_ingester_wal_duplicate_entries_total",
+        "counter",
+        "Entries that the last replay left out: they were in blocks, or in the WAL twice.",
+    ),
     Spec(
         "loki_ingester_wal_corruptions_total",
         "counter",
@@ -173,7 +292,7 @@ STORAGE = (
     Spec("weir_wal_sync_seconds", "histogram", "Time of one WAL sync."),
     Spec("weir_replay_segments", "gauge", "WAL segments the last replay read."),
     Spec("weir_replay_records", "gauge", "WAL records the last replay read."),
-    Spec("weir_replay_skipped_entries", "gauge", "Entries of the WAL that were in blocks already."),
+    Spec("weir_replay_skipped_entries", "gauge", "Entries of the WAL not loaded: duplicates, and those once refused."),
     Spec("weir_replay_set_aside_bytes", "gauge", "Bytes of the WAL that were no records and were set aside."),
     Spec("weir_refused_batches_total", "counter", "Batches refused because nothing could be written."),
     Spec("weir_deduplicated_batches_total", "counter", "Batches that came again under the same batch id."),

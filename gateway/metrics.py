@@ -12,19 +12,26 @@ from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.metric_families import family, histogram_family
 from gateway.metric_names import ALL, Spec
 from gateway.metrics_storage import storage_families
 from gateway.state import Gateway, Phase
+from logql import Stats
+from storage.batch import I64
+from storage.figures import Histogram as PlainHistogram
 
 _SPECS = {spec.name: spec for spec in ALL}
 _CONTENT_TYPES = {"application/json", "application/x-protobuf"}
 _ENCODINGS = {"", "snappy", "gzip", "deflate"}
 _MAX_CLIENTS = 100
 """Distinct User-Agent products told apart: the header is anybody's to write, a label value stays for ever."""
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+_MAX_LAG_MS = 1_000_000_000
+"""A push whose newest entry is older is a backfill and says nothing about how far a client is behind (Loki)."""
 
 
 class Metrics:
@@ -38,6 +45,10 @@ class Metrics:
         self.connections = 0
         self._clients: set[str] = set()
         self._push_stats: Tally[tuple[str, ...]] = Tally()
+        self._zero_streams: Tally[tuple[str, ...]] = Tally()
+        # Plain ones, counted on the event loop alone: the library's take a lock, and lines come by the thousand.
+        self._message_bytes: dict[tuple[str, ...], tuple[PlainHistogram, PlainHistogram]] = {}
+        self._line_bytes = PlainHistogram(_SPECS["loki_bytes_per_line"].buckets)
         ProcessCollector(registry=self.registry)
         self._requests = self._histogram("loki_request_duration_seconds")
         self._querier_requests = self._histogram("loki_querier_request_duration_seconds")
@@ -49,6 +60,8 @@ class Metrics:
         self._lines = self._counter("loki_distributor_lines_received_total")
         self._lines_old_name = self._counter("loki_distributor_received_lines_total")
         self._push_requests = self._counter("weir_push_requests_total")
+        self._lag = self._counter("loki_distributor_lag_ms_total")
+        self._sanitised = self._counter("loki_distributor_push_structured_metadata_sanitized_total")
         self._discarded_lines = self._counter("loki_discarded_samples_total")
         self._discarded_bytes = self._counter("loki_discarded_bytes_total")
         self._mutated_lines = self._counter("loki_mutated_samples_total")
@@ -56,6 +69,9 @@ class Metrics:
         self._latency = self._histogram("loki_logql_querystats_latency_seconds")
         self._speed = self._histogram("loki_logql_querystats_bytes_processed_per_seconds")
         self._processed = self._counter("loki_logql_querystats_bytes_processed_total")
+        self._units = self._counter("loki_logql_querystats_downloaded_chunk_total")
+        self._memory_lines = self._counter("loki_logql_querystats_ingester_sent_lines_total")()
+        self._queued = self._histogram("loki_query_scheduler_queue_duration_seconds")()
 
     def _counter(self, name: str) -> Callable[..., Counter]:
         spec = _SPECS[name]
@@ -73,8 +89,27 @@ class Metrics:
         """The page of /metrics, Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
 
-    def request_done(self, method: str, route: str, status: int, seconds: float, *, query: bool) -> None:
-        """One HTTP request was answered; `query`: by the query API."""
+    def request_done(
+        self, method: str, route: str, status: int, seconds: float, *, received: int, sent: int, query: bool
+    ) -> None:
+        """One HTTP request was answered.
+
+        Args:
+            method: of the request.
+            route: its label.
+            status: HTTP status of the answer.
+            seconds: it took.
+            received: bytes of its body that came.
+            sent: bytes of the answer's body.
+            query: whether it was for the query API.
+        """
+        method = method if method in _METHODS else "other"
+        found = self._message_bytes.get((method, route))
+        if found is None:
+            request, response = (_SPECS[f"loki_{which}_message_bytes"].buckets for which in ("request", "response"))
+            found = self._message_bytes[method, route] = PlainHistogram(request), PlainHistogram(response)
+        found[0].observe(received)
+        found[1].observe(sent)
         self._requests(method, route, str(status), "false").observe(seconds)
         if query:
             self._querier_requests(method, route, str(status)).observe(seconds)
@@ -94,9 +129,9 @@ class Metrics:
     def push_received(
         self,
         tenant: str,
-        lines: int,
-        bytes: int,  # noqa: A002 - the unit, as in Loki's metric names
+        lines: I64,
         metadata_bytes: int,
+        lag: int,
         user_agent: str,
         content_type: str,
         content_encoding: str,
@@ -106,20 +141,24 @@ class Metrics:
 
         Args:
             tenant: whose.
-            lines: entries.
-            bytes: of lines and structured metadata together, uncompressed.
-            metadata_bytes: of structured metadata alone.
+            lines: int64[n], bytes of each line, uncompressed.
+            metadata_bytes: of structured metadata.
+            lag: ms that the newest entry is old.
             user_agent: the request's header, or "".
             content_type: media type without parameters.
             content_encoding: the request's header, or "".
             legacy: whether it came to /api/prom/push.
         """
         # No stream is internal and no policy exists; both labels are there because Loki's dashboards name them.
-        self._bytes(tenant, "", "false", "", "loki").inc(bytes)
+        count, client = len(lines), self._client(user_agent)
+        self._bytes(tenant, "", "false", "", "loki").inc(int(lines.sum()) + metadata_bytes)
         self._metadata_bytes(tenant, "", "false", "", "loki").inc(metadata_bytes)
-        self._lines(tenant, "false", "", "loki").inc(lines)
-        self._lines_old_name(tenant).inc(lines)
-        self._push_requests(tenant, self._client(user_agent)).inc()
+        self._lines(tenant, "false", "", "loki").inc(count)
+        self._lines_old_name(tenant).inc(count)
+        self._line_bytes.observe_all(lines)
+        self._push_requests(tenant, client).inc()
+        if 0 <= lag < _MAX_LAG_MS:
+            self._lag(tenant, client, "loki").inc(lag)
         media = content_type if content_type in _CONTENT_TYPES else "other"
         encoding = content_encoding if content_encoding in _ENCODINGS else "other"
         self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", "loki"] += 1
@@ -133,6 +172,14 @@ class Metrics:
         self._clients.add(product)
         return product
 
+    def push_without_streams(self, tenant: str, *, validated: bool) -> None:
+        """A push had no stream as it came, or none that passed validation."""
+        self._zero_streams[tenant, "post-validation" if validated else "pre-validation"] += 1
+
+    def sanitised(self, tenant: str, texts: int) -> None:
+        """Names and values of structured metadata were changed."""
+        self._sanitised(tenant, "loki").inc(texts)
+
     def discarded(self, reason: str, tenant: str, lines: int, bytes: int) -> None:  # noqa: A002 - as above
         """Lines were refused."""
         self._discarded_lines(reason, tenant, "", "", "loki").inc(lines)
@@ -143,7 +190,11 @@ class Metrics:
         self._mutated_lines(reason, tenant).inc(lines)
         self._mutated_bytes(reason, tenant).inc(bytes)
 
-    def query_done(self, tenant: str, status: int, kind: str, span: str, *, seconds: float, processed: int) -> None:
+    def query_queued(self, seconds: float) -> None:
+        """A request of the query API got its place after waiting so long. Called on any thread."""
+        self._queued.observe(seconds)
+
+    def query_done(self, tenant: str, status: int, kind: str, span: str, *, seconds: float, stats: Stats) -> None:
         """A LogQL query ended.
 
         Args:
@@ -152,17 +203,24 @@ class Metrics:
             kind: Loki's query type: limited (log query without filter), filter, metric.
             span: range or instant.
             seconds: from the request's arrival.
-            processed: bytes read.
+            stats: what it read.
         """
+        processed = stats.bytes
         self._latency(str(status), kind, span).observe(seconds)
+        self._units(str(status), kind, span).inc(stats.blocks.units)
+        self._memory_lines.inc(stats.memory.lines)
         if processed:
             self._processed(tenant).inc(processed)
             latency = "fast" if seconds < 1 else "slow"
             self._speed(str(status), kind, span, latency, "false").observe(processed / max(seconds, 1e-6))
 
-    def push_stats(self) -> dict[tuple[str, ...], int]:
-        """Push requests by what they carried."""
-        return dict(self._push_stats)
+    def plain(self) -> Iterator[Metric]:
+        """What is counted without the library."""
+        yield family(_SPECS["loki_distributor_push_stats_count"], self._push_stats)
+        yield family(_SPECS["loki_distributor_push_zero_streams_count"], self._zero_streams)
+        yield histogram_family(_SPECS["loki_bytes_per_line"], {(): self._line_bytes})
+        for at, name in enumerate(("loki_request_message_bytes", "loki_response_message_bytes")):
+            yield histogram_family(_SPECS[name], {labels: both[at] for labels, both in self._message_bytes.items()})
 
 
 def _children(metric: Counter | Histogram, spec: Spec) -> Callable[..., Any]:
@@ -194,22 +252,10 @@ class _GatewayCollector(Collector):
         yield _gauge("loki_querier_worker_inflight_queries", {(): gateway.queries.running})
         yield _gauge("loki_query_scheduler_queue_length", {(): gateway.queries.waiting})
         yield _gauge("loki_ingester_wal_replay_active", {(): int(gateway.phase is Phase.STARTING)})
-        yield _untyped("loki_distributor_push_stats_count", metrics.push_stats())
+        yield from metrics.plain()
         if gateway.open_store is not None:
             yield from storage_families(gateway.open_store.figures())
 
 
 def _gauge(name: str, values: dict[tuple[str, ...], int]) -> Metric:
-    spec = _SPECS[name]
-    family = GaugeMetricFamily(name, spec.help, labels=spec.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
-
-
-def _untyped(name: str, values: dict[tuple[str, ...], int]) -> Metric:
-    spec = _SPECS[name]
-    family = Metric(name, spec.help, "unknown")
-    for labels, value in values.items():
-        family.add_sample(name, dict(zip(spec.labels, labels, strict=True)), value)
-    return family
+    return family(_SPECS[name], values)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 
-from gateway.metric_names import STORAGE, Spec
-from storage.figures import Figures, Histogram, TenantFigures
+from gateway.metric_families import family, histogram_family
+from gateway.metric_names import STORAGE
+from storage.figures import Figures, TenantFigures
 
 _SPECS = {spec.name: spec for spec in STORAGE}
 
@@ -19,11 +20,16 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         "loki_ingester_memory_chunks": figures.memory_chunks,
         "loki_ingester_chunks_created_total": counters.chunks_created,
         "loki_ingester_chunks_flush_failures_total": counters.flush_failures,
+        "loki_ingester_flush_queue_length": figures.flush_queue,
+        "loki_ingester_memory_streams_labels_bytes": figures.memory_label_bytes,
         "loki_ingester_wal_records_logged_total": counters.wal_records,
         "loki_ingester_wal_logged_bytes_total": counters.wal_bytes,
         "loki_ingester_wal_disk_full_failures_total": counters.wal_disk_full,
         "loki_ingester_wal_bytes_in_use": figures.wal_disk_bytes,
+        "loki_ingester_wal_disk_usage_percent": figures.disk_used,
         "loki_ingester_wal_replay_duration_seconds": replay.seconds,
+        "loki_ingester_wal_recovered_streams_total": replay.streams,
+        "loki_ingester_wal_duplicate_entries_total": replay.duplicate_entries,
         "loki_ingester_wal_recovered_entries_total": replay.entries,
         "loki_ingester_wal_recovered_bytes_total": replay.bytes,
         "weir_wal_segments": figures.wal_segments,
@@ -49,17 +55,28 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         "weir_reserve_held": int(figures.reserve_held),
     }
     for name, value in plain.items():
-        yield _family(_SPECS[name], {(): value})
-    yield _family(
+        yield family(_SPECS[name], {(): value})
+    yield family(
         _SPECS["loki_ingester_wal_corruptions_total"],
         {("torn_tail",): replay.torn_tails, ("bad_record",): replay.bad_records},
     )
+    yield family(
+        _SPECS["loki_ingester_chunks_flushed_total"],
+        {(reason.value,): count for reason, count in counters.blocks_by_reason.items()},
+    )
+    shapes = counters.blocks
     for name, histogram in (
         ("loki_ingester_wal_truncate_duration_seconds", counters.wal_truncate),
+        ("loki_ingester_chunk_age_seconds", shapes.age),
+        ("loki_ingester_chunk_bounds_hours", shapes.hours),
+        ("loki_ingester_chunk_compression_ratio", shapes.ratio),
+        ("loki_ingester_chunk_entries", shapes.entries),
+        ("loki_ingester_chunk_size_bytes", shapes.size),
+        ("loki_ingester_chunk_encode_time_seconds", shapes.encode),
         ("weir_wal_sync_seconds", counters.wal_sync),
         ("weir_flush_seconds", counters.flush),
     ):
-        yield _histogram(_SPECS[name], histogram)
+        yield histogram_family(_SPECS[name], {(): histogram})
     yield from _of_tenants(figures.tenants)
 
 
@@ -67,6 +84,9 @@ def _of_tenants(tenants: dict[str, TenantFigures]) -> Iterator[Metric]:
     for name, field in (
         ("loki_ingester_memory_streams", "memory_streams"),
         ("loki_ingester_streams_created_total", "streams_created"),
+        ("loki_ingester_streams_removed_total", "streams_removed"),
+        ("loki_ingester_chunks_stored_total", "stored_blocks"),
+        ("loki_ingester_chunk_stored_bytes_total", "stored_bytes"),
         ("loki_duplicate_log_bytes_total", "duplicate_bytes"),
         ("weir_memtable_rows", "memory_rows"),
         ("weir_block_rows", "block_rows"),
@@ -74,20 +94,4 @@ def _of_tenants(tenants: dict[str, TenantFigures]) -> Iterator[Metric]:
         values: dict[tuple[str, ...], float] = {
             (tenant,): getattr(figures, field) for tenant, figures in tenants.items()
         }
-        yield _family(_SPECS[name], values)
-
-
-def _family(spec: Spec, values: dict[tuple[str, ...], float]) -> Metric:
-    kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-    family = kind(spec.name, spec.help, labels=spec.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
-
-
-def _histogram(spec: Spec, histogram: Histogram) -> Metric:
-    running, buckets = 0, []
-    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
-        running += count
-        buckets.append((bound, float(running)))
-    return HistogramMetricFamily(spec.name, spec.help, buckets=buckets, sum_value=histogram.total)
+        yield family(_SPECS[name], values)

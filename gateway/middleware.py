@@ -10,6 +10,7 @@ import logging
 import posixpath
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
@@ -19,9 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import auth
 from gateway.errors import CLIENT_GONE, Failure, failure
 from gateway.logs import description, event
-from gateway.state import Gateway, InFlight
+from gateway.state import BodyTooSlow, Gateway, InFlight
 
 _log = logging.getLogger("weir.http")
+
+BODY_WAIT = 30.0
+"""Seconds that a client may send nothing of a body it has begun (Loki: server.http_read_timeout, for all of it). A
+connection that stalls would be held, and its share of server.ingest_in_flight with it, until the client goes."""
 
 LINGER = 0.5
 """Seconds that a body nobody wanted is read on after its answer, so that the client sees the answer before the
@@ -65,6 +70,8 @@ class Requests:
                 request.route_label,
                 exchange.status,
                 seconds,
+                received=exchange.received,
+                sent=exchange.sent,
                 query=request.permission is auth.Scope.QUERY,
             )
         if not exchange.body_read:
@@ -147,11 +154,20 @@ class _Exchange:
     _receive: Receive
     _send: Send
     status: int = 0
+    received: int = 0
+    sent: int = 0
     body_read: bool = False
     _body: list[bytes] = field(default_factory=list)
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        if self.body_read:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(BODY_WAIT):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(f"nothing of the request body came for {BODY_WAIT:g} seconds") from None
+        self.received += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self.body_read = True
         return message
@@ -159,8 +175,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif self.status >= 400:
-            self._body.append(message.get("body", b"")[:1000])
+        else:
+            body = message.get("body", b"")
+            self.sent += len(body)
+            if self.status >= 400:
+                self._body.append(body[:1000])
         await self._send(message)
 
     def said(self) -> str:
@@ -168,8 +187,9 @@ class _Exchange:
         return b"".join(self._body).decode("utf-8", "replace")
 
     async def drain(self) -> None:
-        while not self.body_read:
-            await self.receive()
+        with suppress(BodyTooSlow):
+            while not self.body_read:
+                await self.receive()
 
 
 def clean_path(scope: MutableMapping[str, Any], prefix: str) -> bytes | None:
@@ -185,6 +205,7 @@ def clean_path(scope: MutableMapping[str, Any], prefix: str) -> bytes | None:
     Returns:
         The Location of a 301, or None when the path can be routed.
     """
+    _to_origin_form(scope)
     path: str = scope["path"]
     if "//" in path or "/." in path:
         raw = scope.get("raw_path") or quote(path).encode()
@@ -197,6 +218,17 @@ def clean_path(scope: MutableMapping[str, Any], prefix: str) -> bytes | None:
         path = path[len(prefix) :] or "/"
     scope["path"] = path
     return None
+
+
+def _to_origin_form(scope: MutableMapping[str, Any]) -> None:
+    """Takes `http://host` off a path: clients behind a proxy send it, a server must take it (RFC 9112, 3.2.2)."""
+    if scope["path"].startswith("/"):
+        return
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    _, scheme, rest = raw.partition(b"://")
+    if scheme:
+        scope["raw_path"] = b"/" + rest.partition(b"/")[2]
+        scope["path"] = unquote(scope["raw_path"].decode("latin-1"))
 
 
 def _clean(path: str) -> str:

@@ -187,7 +187,7 @@ class _Server:
         assert store is not None
         self._gateway.opened(store)
         for note in self._notes:
-            event(_log, logging.INFO, note)
+            event(_log, logging.WARNING, note)  # not INFO: a Loki file often says log_level: warn
         replay = store.figures().replay
         event(
             _log,

@@ -33,6 +33,10 @@ class IngestBusy(Exception):  # noqa: N818 - a state, not a mistake: the caller 
     """Push bodies in work fill the budget and did not drain in time (503)."""
 
 
+class BodyTooSlow(Exception):  # noqa: N818 - named for what happened
+    """Nothing of a request's body came for a long time (408)."""
+
+
 class LogStore(Source, Protocol):
     """What the gateway asks of the store: storage.Store, and what tests put in its place."""
 

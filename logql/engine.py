@@ -17,7 +17,7 @@ from logql.ast import LogExpr
 from logql.budget import ENTRY, Budget
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
 from logql.result import Entry, LogResult, entry_of
-from logql.samples import rows_of
+from logql.samples import ROWS_AT_ONCE, rows_of, watched
 from logql.source import Direction, Source, Unit
 from logql.stages.pipeline import Pipeline
 from logql.stages.row import Row
@@ -25,9 +25,6 @@ from logql.stats import Reading, Stats, metadata_bytes
 from storage.batch import I64, Batch, Labels
 from storage.labels import labels_id
 from storage.rows import batch_bytes, take_rows
-
-_ROWS_AT_ONCE = 1000
-"""Rows made Python objects of together, between two looks at whether the query is still wanted."""
 
 
 def _go_on() -> None:
@@ -150,10 +147,10 @@ class _LogQuery:
             rows = rows[::-1]
         through: list[int] = []
         made: list[Entry] = []
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        for start in range(0, len(rows), ROWS_AT_ONCE):
             check()
-            some = rows[start : start + _ROWS_AT_ONCE]
-            for place, (row, _) in zip(some.tolist(), rows_of(take_rows(batch, some)), strict=True):
+            some = rows[start : start + ROWS_AT_ONCE]
+            for place, (row, _) in zip(some.tolist(), watched(rows_of(take_rows(batch, some)), check), strict=True):
                 if len(made) >= self._limit and row.ts != made[-1].ts:
                     break
                 if self._pipeline.run_rest(row):

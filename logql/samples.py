@@ -27,7 +27,10 @@ _PUSHED_DOWN = frozenset({"count_over_time", "rate", "bytes_over_time", "bytes_r
 _BYTES = frozenset({"bytes_over_time", "bytes_rate"})
 
 ROWS_AT_ONCE = 1000
-"""Rows that go through stages between two looks at whether the query is still wanted and what it holds."""
+"""Rows made Python objects of together."""
+
+ROWS_PER_CHECK = 20
+"""Rows that go through stages between two looks at whether the query is still wanted: a template may take ms a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,13 @@ class SampleReader:
             self._count(batch, unit.compressed_bytes, in_memory=unit.in_memory)
             with self._budget.holding(batch_bytes(batch)):
                 for first in range(0, len(batch), ROWS_AT_ONCE):
-                    if first:
-                        self._check()
                     rows = np.arange(first, min(first + ROWS_AT_ONCE, len(batch)))
                     self._add(found, extractor, take_rows(batch, rows), unit.arrival)
         return {labels: samples.in_order() for labels, samples in found.items()}
 
     def _add(self, found: dict[Labels, _Samples], extractor: _Extractor, batch: Batch, arrival: int) -> None:
         before = self._post_filter_lines
-        for row, stream in rows_of(batch):
+        for row, stream in watched(rows_of(batch), self._check):
             sample = extractor.sample(row)
             if sample is None:
                 continue
@@ -188,6 +189,14 @@ class _Samples:
         ts, values = np.frombuffer(self.ts, np.int64), np.frombuffer(self.values, np.float64)
         order = np.lexsort((np.frombuffer(self.arrival, np.int64), np.frombuffer(self.stream, np.uint64), ts))
         return SampleSeries(array("q", ts[order].tobytes()), array("d", values[order].tobytes()))
+
+
+def watched(rows: Iterator[tuple[Row, int]], check: Callable[[], None]) -> Iterator[tuple[Row, int]]:
+    """The rows, with a look in between at whether the query is still wanted."""
+    for place, row in enumerate(rows):
+        if place % ROWS_PER_CHECK == ROWS_PER_CHECK - 1:
+            check()
+        yield row
 
 
 def rows_of(batch: Batch) -> Iterator[tuple[Row, int]]:

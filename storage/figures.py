@@ -6,6 +6,10 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+
+from storage.batch import I64
+
 SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds in seconds. A sync takes 0.1 ms on NVMe and 10 ms on a spinning disk: both must be visible."""
 
@@ -37,6 +41,15 @@ class Histogram:
         """Adds one value; a value equal to a bound is within it."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_all(self, values: I64) -> None:
+        """Adds int64[n] values."""
+        if len(values) == 1:
+            self.observe(int(values[0]))
+            return
+        counts = np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
+        self.counts = [old + new for old, new in zip(self.counts, counts.tolist(), strict=True)]
+        self.total += int(values.sum())
 
 
 class FlushReason(StrEnum):

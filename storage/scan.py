@@ -13,7 +13,7 @@ from storage.duplicates import repeats, rows_at
 from storage.footer import Footer
 from storage.memtable import Run
 from storage.rows import concat_batches, take_rows
-from storage.state import Bounds, Tenant
+from storage.state import Bounds, View
 from storage.streams import StreamTable
 
 
@@ -253,12 +253,8 @@ class BlockUnit:
         return in_query_order(self.overlaps.drop(batch, self.place), window.table)
 
 
-def units_of(tenant: Tenant, accepted: Mask, start: int, end: int) -> list[MemoryUnit | BlockUnit]:
-    """The units of a tenant's view that may hold entries of accepted streams in start <= ts < end, by arrival."""
-    view = tenant.view
-    table = tenant.table
-    if len(accepted) < len(table):
-        accepted = np.concatenate([accepted, np.zeros(len(table) - len(accepted), np.bool_)])
+def units_of(view: View, table: StreamTable, accepted: Mask, start: int, end: int) -> list[MemoryUnit | BlockUnit]:
+    """The units of a view that may hold entries of accepted streams in start <= ts < end, by arrival."""
     window = Window(table, accepted, start, end)
     blocks = [
         source

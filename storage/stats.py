@@ -17,7 +17,7 @@ from storage.blockwrite import metadata_sizes
 from storage.footer import Footer
 from storage.memtable import Run
 from storage.rows import spans
-from storage.state import Tenant
+from storage.state import View
 from storage.streams import StreamTable
 
 
@@ -39,21 +39,19 @@ class IndexStats:
     entries: int
 
 
-def index_stats(tenant: Tenant, accepted: Mask, start: int, end: int) -> IndexStats:
+def index_stats(view: View, table: StreamTable, accepted: Mask, start: int, end: int) -> IndexStats:
     """The figures of accepted streams in start <= ts < end (ns).
 
     Args:
-        tenant: whose.
-        accepted: bool[streams]; streams past its end are not accepted.
+        view: the tenant's rows.
+        table: the tenant's streams.
+        accepted: bool[streams], taken after the view.
         start: ns, inclusive.
         end: ns, exclusive.
 
     Raises:
         CorruptBlock: a footer or a column of times cannot be read.
     """
-    view, table = tenant.view, tenant.table
-    if len(accepted) < len(table):
-        accepted = np.concatenate([accepted, np.zeros(len(table) - len(accepted), np.bool_)])
     total = _Total(np.zeros(len(accepted), np.bool_))
     for block in view.blocks:
         if block.max_ts >= start and block.min_ts < end:

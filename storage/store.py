@@ -189,7 +189,9 @@ class Store:
         found = self._state.tenants.get(tenant)
         if found is None:
             return
-        units = units_of(found, self._accepted(found, matchers), start, end)
+        # The view first: every stream that it has rows of is in the table by then, and is asked for.
+        view = found.view
+        units = units_of(view, found.table, self._accepted(found, matchers), start, end)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
         else:
@@ -223,14 +225,15 @@ class Store:
         found = self._state.tenants.get(tenant)
         if found is None:
             return IndexStats(0, 0, 0, 0)
-        return index_stats(found, self._accepted(found, matchers), start, end)
+        view = found.view
+        return index_stats(view, found.table, self._accepted(found, matchers), start, end)
 
     @staticmethod
     def _accepted(tenant: Tenant, matchers: Sequence[LabelMatcher]) -> Mask:
         """bool[streams], those that all matchers accept."""
-        accepted: Mask = np.zeros(len(tenant.table), np.bool_)
         streams = tenant.table.select(matchers)
-        accepted[streams[streams < len(accepted)]] = True
+        accepted: Mask = np.zeros(len(tenant.table), np.bool_)
+        accepted[streams] = True
         return accepted
 
     @staticmethod

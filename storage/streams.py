@@ -173,7 +173,7 @@ class StreamTable(Sequence[Labels]):
                     posting.append(number)
             self._codes.append(code)
         self._starts.append(len(self._codes))
-        self._label_sizes.append(sum(len(name.encode()) + len(value.encode()) for name, value in labels))
+        self._label_sizes.append(sum(len(text.encode("utf-8", "surrogateescape")) for pair in labels for text in pair))
         if number == len(self._ids):
             self._ids = np.concatenate([self._ids, np.zeros(len(self._ids), np.uint64)])
         self._ids[number] = stream_id

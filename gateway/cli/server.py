@@ -44,9 +44,9 @@ def serve(
     """
     overrides = _pairs(set_)
     if data_dir is not None:
-        overrides.append(("data_dir", str(data_dir)))
+        overrides.append(("--data-dir", str(data_dir)))
     if http is not None:
-        overrides.append(("server.http", http))
+        overrides.append(("--http", http))
     loaded = _load(config, overrides, profile)
     from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
 

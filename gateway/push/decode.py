@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from config.limits import Limits
 from gateway.push.encodings import check_size, media_type, unsnap, unwrap
 from gateway.push.errors import MalformedPush, NoStreams
@@ -21,6 +23,7 @@ def decode_push(
     limits: Limits,
     *,
     repair_names: bool = False,
+    room: int = sys.maxsize,
 ) -> Batch:
     """The entries of a push body. Any media type but JSON is snappy-compressed protobuf, as in Loki.
 
@@ -31,6 +34,7 @@ def decode_push(
         legacy: whether it came to /api/prom/push, whose JSON has another shape.
         repair_names: in v1 JSON, make label names of names that are none instead of refusing the push.
         limits: max_recv_msg_size and max_decompressed_size, in bytes.
+        room: bytes that it may unpack to at most, whatever the limits say.
 
     Returns:
         A batch whose `streams` are those of the body in its order: one given twice is there twice, one without
@@ -42,14 +46,15 @@ def decode_push(
         NoStreams: it has none.
     """
     check_size(len(body), limits.max_recv_msg_size)
-    payload = unwrap(body, content_encoding, limits.max_decompressed_size)
+    cap = min(limits.max_decompressed_size, room)
+    payload = unwrap(body, content_encoding, cap)
     if media_type(content_type) == JSON:
         batch = decode_json(payload, labels_from_repaired_pairs if repair_names else labels_from_pairs, legacy=legacy)
     else:
         if payload.fault is not None:
             raise MalformedPush(payload.fault)
         check_size(len(payload.data), limits.max_recv_msg_size)
-        batch = decode_protobuf(unsnap(payload.data, limits.max_decompressed_size))
+        batch = decode_protobuf(unsnap(payload.data, cap))
     if not batch.streams:
         raise NoStreams
     return batch

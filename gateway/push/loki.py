@@ -23,7 +23,7 @@ from config.limits import Limits
 from gateway.auth import tenant_of
 from gateway.push.decode import decode_push
 from gateway.push.encodings import check_size, decoded_size
-from gateway.push.errors import MalformedPush
+from gateway.push.errors import MalformedPush, NoStreams
 from gateway.push.metadata import metadata_sizes
 from gateway.push.validate import Verdict, validate
 from gateway.state import ByteBudget, Gateway
@@ -40,6 +40,7 @@ DECODING_THREADS = 2
 READ_STEP = 1 << 20
 """Bytes by which the budget of a body of unknown length grows while it is read."""
 
+_NS_PER_MS = 1_000_000
 _threads = CapacityLimiter(DECODING_THREADS)
 
 
@@ -68,14 +69,19 @@ async def push(request: Request) -> Response:
     repair_names = user_agent.startswith("Fluent-Bit")
     async with AsyncExitStack() as held:
         body = await _read(request, limits.max_recv_msg_size, gateway.ingest, held)
-        unpacked = decoded_size(body, encoding, media)
+        # What cannot fit even alone is refused while it is unpacked, and must not wait for room there never is.
+        unpacked = min(decoded_size(body, encoding, media), gateway.ingest.limit)
         if unpacked > len(body):
             await held.enter_async_context(gateway.ingest.hold(unpacked - len(body)))
         work = partial(_take, body, content_type, encoding, legacy, repair_names, limits, tenant, gateway, batch_id)
-        if unpacked < INLINE_BYTES:
-            taken = work()
-        else:
-            taken = await to_thread.run_sync(work, limiter=_threads)
+        try:
+            if unpacked < INLINE_BYTES:
+                taken = work()
+            else:
+                taken = await to_thread.run_sync(work, limiter=_threads)
+        except NoStreams:
+            gateway.metrics.push_without_streams(tenant, validated=False)
+            raise
         batch, verdict, identity = taken
         _count(gateway, tenant, batch, verdict, user_agent, media, encoding, legacy)
         receipt = Receipt()
@@ -100,7 +106,9 @@ def _take(
     batch_id: UUID | None,
 ) -> tuple[Batch, Verdict, BatchId | None]:
     """Decodes and validates: all that takes time with a body. Runs on the event loop or in a thread."""
-    batch = decode_push(body, content_type, encoding, legacy, limits, repair_names=repair_names)
+    batch = decode_push(
+        body, content_type, encoding, legacy, limits, repair_names=repair_names, room=gateway.ingest.limit
+    )  # LOKI-DIFF(15)
     identity = None if batch_id is None else BatchId(batch_id.bytes, batch_digest(batch))
     return batch, validate(batch, tenant, limits, time.time_ns(), gateway.stream_states), identity
 
@@ -120,11 +128,12 @@ async def _read(request: Request, cap: int, budget: ByteBudget, held: AsyncExitS
     announced = request.headers.get("content-length", "")
     room = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
     check_size(room, cap)
-    if room:
-        await held.enter_async_context(budget.hold(room))
     pieces: list[bytes] = []
     size = 0
     async for piece in request.stream():
+        if not pieces and room:
+            # Not before: a client that announces much and sends nothing must not keep the others out.
+            await held.enter_async_context(budget.hold(room))
         size += len(piece)
         check_size(size, cap)
         if size > room:
@@ -146,12 +155,17 @@ def _count(
     legacy: bool,
 ) -> None:
     metadata = int(metadata_sizes(batch)[0].sum()) if batch.metadata or batch.rest is not None else 0
-    size = batch.lines.nbytes + metadata
-    gateway.metrics.push_received(tenant, len(batch), size, metadata, user_agent, media, encoding, legacy)
+    metrics = gateway.metrics
+    lag = (time.time_ns() - int(batch.ts.max())) // _NS_PER_MS if len(batch) else -1
+    metrics.push_received(tenant, batch.lines.lengths, metadata, lag, user_agent, media, encoding, legacy)
+    if verdict.batch is None:
+        metrics.push_without_streams(tenant, validated=True)
+    if verdict.sanitised:
+        metrics.sanitised(tenant, verdict.sanitised)
     for discard in verdict.discarded:
-        gateway.metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes)
+        metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes)
     for mutation in verdict.mutated:
-        gateway.metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
+        metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
 
 
 def _stored(append: Any) -> Awaitable[Receipt]:

@@ -86,10 +86,13 @@ _CACHED_NAME = 256
 _cached_label_name = lru_cache(maxsize=4096)(_label_name)
 
 
-def sanitise(batch: Batch) -> Batch:
+def sanitise(batch: Batch) -> tuple[Batch, int]:
     """The batch with metadata names that are label names and values that are valid UTF-8.
 
     Of two names that become one, an entry keeps the value that came later in the push's order of names.
+
+    Returns:
+        The batch, and how many names and values of entries were changed.
 
     Raises:
         PushFailed: an entry has a name that cannot become a label name; Loki fails the whole push for it.
@@ -97,15 +100,24 @@ def sanitise(batch: Batch) -> Batch:
     if batch.rest is not None:
         return _sanitise_pairs(batch)
     if not batch.metadata:
-        return batch
+        return batch, 0
     columns: dict[str, Column] = {}
+    changed = 0
     for name, column in batch.metadata.items():
         if not _is_used(column):
             continue
         made = label_name(name)
         cleaned = replace(column, values=clean_values(column.values))
+        if made != name:
+            changed += int(np.count_nonzero(column.codes >= 0))
+        if cleaned.values is not column.values:
+            changed += int(_differing(column.values, cleaned.values)[column.codes[column.codes >= 0]].sum())
         columns[made] = _overlay(columns[made], cleaned) if made in columns else cleaned
-    return replace(batch, metadata=columns)
+    return replace(batch, metadata=columns), changed
+
+
+def _differing(before: Texts, after: Texts) -> Mask:
+    return np.array([old != new for old, new in zip(before.tolist(), after.tolist(), strict=True)], np.bool_)
 
 
 def _is_used(column: Column) -> bool:
@@ -117,22 +129,29 @@ def _overlay(under: Column, over: Column) -> Column:
     return Column(codes, concat_texts([under.values, over.values]))
 
 
-def _sanitise_pairs(batch: Batch) -> Batch:
+def _sanitise_pairs(batch: Batch) -> tuple[Batch, int]:
     """`sanitise` for a batch with more names than columns."""
     row, key, names, values = metadata_pairs(batch)
     if not len(row):
-        return replace(batch, metadata={}, rest=None)
+        return replace(batch, metadata={}, rest=None), 0
     made: dict[str, int] = {}
     numbers = np.zeros(len(names), np.int32)
+    renamed: Mask = np.zeros(len(names), np.bool_)
     for number in np.unique(key).tolist():
-        numbers[number] = made.setdefault(label_name(names[number]), len(made))
+        name = label_name(names[number])
+        renamed[number] = name != names[number]
+        numbers[number] = made.setdefault(name, len(made))
+    changed = int(renamed[key].sum())
+    cleaned = clean_values(values)
+    if cleaned is not values:
+        changed += int(_differing(values, cleaned).sum())
     key = numbers[key]
     # Stable, so that of an entry's equal names the last in order stays the last.
     order = np.lexsort((key, row))
     same = (row[order][1:] == row[order][:-1]) & (key[order][1:] == key[order][:-1])
     kept = np.sort(order[np.append(~same, True)])
-    columns, rest = columns_of_pairs(len(batch), tuple(made), row[kept], key[kept], clean_values(values.take(kept)))
-    return replace(batch, metadata=columns, rest=rest)
+    columns, rest = columns_of_pairs(len(batch), tuple(made), row[kept], key[kept], cleaned.take(kept))
+    return replace(batch, metadata=columns, rest=rest), changed
 
 
 def clean_values(values: Texts) -> Texts:

@@ -45,8 +45,13 @@ class Mutation:
 
 @dataclass(slots=True)
 class Refusals:
-    """What validation refused so far: a text for the client, counts for the metrics."""
+    """What validation refused so far: a text for the client, counts for the metrics.
 
+    Attributes:
+        sanitised: names and values of structured metadata that were changed instead.
+    """
+
+    sanitised: int = 0
     _texts: dict[str, int] = field(default_factory=dict)
     _untold: int = 0
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)

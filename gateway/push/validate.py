@@ -38,12 +38,14 @@ class Verdict:
         error: what the client is told after that is stored; None: all is well.
         discarded: what was refused, for the metrics.
         mutated: what was changed.
+        sanitised: names and values of structured metadata that were changed.
     """
 
     batch: Batch | None
     error: PushError | None = None
     discarded: tuple[Discard, ...] = ()
     mutated: tuple[Mutation, ...] = ()
+    sanitised: int = 0
 
 
 def validate(batch: Batch, tenant: str, limits: Limits, now: int, states: TenantStreams) -> Verdict:
@@ -59,7 +61,8 @@ def validate(batch: Batch, tenant: str, limits: Limits, now: int, states: Tenant
     refusals = Refusals()
     batch, mutated = truncate_lines(_with_service_names(batch, limits.discover_service_name), limits)
     kept, error = _validate(batch, tenant, limits, now, states, refusals)
-    return Verdict(kept if kept is not None and len(kept) else None, error, tuple(refusals.discards()), mutated)
+    stored = kept if kept is not None and len(kept) else None
+    return Verdict(stored, error, tuple(refusals.discards()), mutated, refusals.sanitised)
 
 
 def _validate(
@@ -74,7 +77,7 @@ def _validate(
     else:
         sizes = checked
     try:
-        batch = sanitise(batch)
+        batch, refusals.sanitised = sanitise(batch)
     except PushFailed as failed:
         return None, failed
     told = refusals.text()

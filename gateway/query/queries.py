@@ -114,7 +114,7 @@ async def _answer(request: Request, door: _Door) -> Response:
     finally:
         seconds, stats = time.monotonic() - arrived, progress.stats or Stats()
         if progress.kind:
-            gateway.metrics.query_done(tenant, status, progress.kind, door.span, seconds=seconds, processed=stats.bytes)
+            gateway.metrics.query_done(tenant, status, progress.kind, door.span, seconds=seconds, stats=stats)
         told = _described(form, tenant, tags, stats)
         if status != 200:
             describe(request.scope, **told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,7 +30,13 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
     settings = gateway.settings
     timeout = settings.limits_for(tenant).query_timeout or settings.query.timeout
     ticket = Ticket(timeout / NS_PER_SECOND)
-    running = asyncio.ensure_future(gateway.queries.run(ticket, lambda: work(ticket)))
+    asked = time.monotonic()
+
+    def begin() -> T:
+        gateway.metrics.query_queued(time.monotonic() - asked)
+        return work(ticket)
+
+    running = asyncio.ensure_future(gateway.queries.run(ticket, begin))
     watching = asyncio.ensure_future(_client_gone(request))
     try:
         await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)

@@ -21,6 +21,7 @@ import pkgutil
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +83,7 @@ def cache_dir() -> Path:
         # Never a fixed name under /tmp: whoever made that first would choose the code that runs here.
         private = Path(tempfile.mkdtemp(prefix="weir-kernels-"))
         atexit.register(shutil.rmtree, private, ignore_errors=True)
-        if wanted.is_dir():
+        with suppress(OSError):  # it is not there, or not for us to read
             shutil.copytree(wanted, private, dirs_exist_ok=True)
         return private
     return wanted

@@ -220,6 +220,19 @@ def test_values_of_yaml_that_are_of_another_kind(tmp_path: Path, text: str, key:
     assert problem.startswith(f"{file}: {key}")
 
 
+def test_a_flag_that_stands_for_a_setting_is_named_as_it_was_typed() -> None:
+    (problem,) = problems(overrides=[("--http", "nonsense")])
+    assert problem.startswith("--http (server.http): 'nonsense' is not host:port")
+    assert load(overrides=[("server.http", ":1"), ("--http", ":2")]).settings.server.http == ":2"
+
+
+@pytest.mark.parametrize("name", ["required_labels", "overrides.acme.required_labels"])
+def test_a_limit_that_nothing_acts_on_is_said(name: str) -> None:
+    path = name if "." in name else f"limits.{name}"
+    assert load(overrides=[(path, "env")]).notes == ("limits.required_labels: this version does not act on it yet",)
+    assert load(overrides=[("limits.max_query_series", "500"), ("limits.max_line_size", "1KB")]).notes == ()
+
+
 def test_variables_and_flags_that_name_a_group() -> None:
     assert problems(environ={"WEIR_LOG": "debug", "WEIR_OVERRIDES__acme": "1"}, overrides=[("overrides", "x")]) == [
         "WEIR_LOG: names a group of keys; it takes level, format",

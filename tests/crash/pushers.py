@@ -54,7 +54,7 @@ class Pusher:
         self.faults: list[str] = []
         self._number = number
         self._of = of
-        self._first_ts = first_ts
+        self.first_ts = first_ts
         self._random = Random(seed * 1000 + number)
         self._count = 0
         self._open: Sending | None = None
@@ -64,7 +64,7 @@ class Pusher:
     @property
     def newest_ts(self) -> int:
         """No line has a later time, ns."""
-        return self._first_ts + DAY + (self._count + 1) * self._of
+        return self.first_ts + DAY + (self._count + 1) * self._of
 
     def start(self, url: str) -> None:
         """Pushes until the server is gone, or until finish()."""
@@ -73,8 +73,8 @@ class Pusher:
         self._thread.start()
 
     def join(self) -> None:
-        assert self._thread is not None
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def finish(self, url: str) -> None:
         """Sends what is still open until it is acknowledged."""
@@ -115,7 +115,7 @@ class Pusher:
     def _line(self) -> Line:
         self._count += 1
         # Half of the lines are a day late, so that a flush writes two blocks.
-        ts = self._first_ts + self._count * self._of + self._number + DAY * (self._random.random() < 0.5)
+        ts = self.first_ts + self._count * self._of + self._number + DAY * (self._random.random() < 0.5)
         labels = (("app", f"app{self._random.randrange(5)}"), ("job", "pushers"), ("pusher", str(self._number)))
         text = f"pusher {self._number} line {self._count} " + "x" * self._random.randrange(200)
         return Line(labels, ts, text)

@@ -1,10 +1,12 @@
 """Where compiled kernels are kept: nothing compiles twice, and a change anywhere means a new folder."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,29 @@ def test_a_folder_that_cannot_be_made_gives_a_private_one(tmp_path: Path, monkey
     folder = cache.cache_dir.__wrapped__()
     assert folder.is_dir()
     assert folder.stat().st_mode & 0o077 == 0
+    folder.rmdir()
+
+
+def test_a_folder_that_cannot_be_looked_into_gives_a_private_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a server meets whose HOME is another user's. Root may look everywhere, so the system's answer is put in.
+    shut = tmp_path / "shut"
+
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(path: Any = ".", *args: Any, **options: Any) -> Any:
+            if isinstance(path, (str, Path)) and shut in Path(path).parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *args, **options)
+
+        return asked
+
+    monkeypatch.setenv(cache.ROOT_VARIABLE, str(shut))
+    for name in ("mkdir", "stat", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    folder = cache.cache_dir.__wrapped__()
+    assert folder.is_dir()
+    assert shut not in folder.parents
     folder.rmdir()
 
 

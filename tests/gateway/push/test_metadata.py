@@ -53,13 +53,13 @@ def test_a_name_is_refused_only_if_an_entry_has_it() -> None:
 
 def test_of_names_that_become_one_the_later_value_stays() -> None:
     batch = one_stream(["1", "x", {"a.b": "1", "a-b": "2"}], ["2", "y", {"a.b": "3"}], ["3", "z", {"c": "4"}])
-    assert [metadata for *_, metadata in entries_of(sanitise(batch))] == [{"a_b": b"2"}, {"a_b": b"3"}, {"c": b"4"}]
+    assert [metadata for *_, metadata in entries_of(sanitise(batch)[0])] == [{"a_b": b"2"}, {"a_b": b"3"}, {"c": b"4"}]
 
 
 def test_more_names_than_columns_are_sanitised_alike() -> None:
     wide = {f"k.{n:03}": str(n) for n in range(MAX_COLUMNS + 40)}
     batch = one_stream(["1", "x", wide], ["2", "y", {"k.000": "u", "k-000": "v", "k.103": "w\ufffd"}])
-    first, second = entries_of(sanitise(batch))
+    first, second = entries_of(sanitise(batch)[0])
     assert first[3] == {name.replace(".", "_"): value.encode() for name, value in wide.items()}
     assert second[3] == {"k_000": b"v", "k_103": b"w "}
 
