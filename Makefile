@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ./data
 HTTP ?= 127.0.0.1:3100
 
-.PHONY: help setup dev run test test-node check format bench soak lock docs clean
+.PHONY: help setup dev run test test-node check format conformance bench soak lock docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,12 @@ run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host
 test: dev  ## all tests but the long ones and those that need Node.js
 	$(BIN)/python -m pytest -m "not soak and not node"
 
-tests/e2e/npm/node_modules: tests/e2e/npm/package-lock.json
-	npm ci --no-audit --no-fund --prefix tests/e2e/npm
+NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules
+%/node_modules: %/package-lock.json
+	npm ci --no-audit --no-fund --prefix $*
 	@touch $@
 
-test-node: dev tests/e2e/npm/node_modules  ## log libraries from npm push to a real server
+test-node: dev $(NPM)  ## log libraries from npm push to a real server; Grafana's grammar agrees with ours
 	$(BIN)/python -m pytest -m "node"
 
 check: dev  ## ruff and mypy
@@ -50,6 +51,9 @@ check: dev  ## ruff and mypy
 format: dev  ## ruff's fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+conformance: dev  ## a real Loki's recorded answers against a fresh server; writes the table of COMPATIBILITY.md
+	$(BIN)/python -m tests.conformance
 
 bench: dev  ## the figures of docs/performance.md
 	$(BIN)/python -m bench
@@ -70,4 +74,4 @@ lock:  ## newest versions that pyproject.toml allows, as exact versions
 	rm -rf build/lock
 
 clean:  ## everything that can be made again, but not ./data
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/npm/node_modules
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM)

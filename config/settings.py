@@ -153,6 +153,8 @@ class Query(_Group):
     """Queries that run at once; further ones wait for their turn within their timeout."""
     timeout: Duration = MINUTE
     """Longest time a query may take, for tenants whose limits.query_timeout is 0."""
+    max_memory: Size = 512 * MB
+    """Bytes that one query may hold in memory; above it the query gets 400. 0: no limit."""
 
 
 class Log(_Group):

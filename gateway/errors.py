@@ -25,7 +25,7 @@ from gateway.push.errors import (
 )
 from gateway.query.errors import BadParameter, BodyTooLarge, QueryCancelled, QueryTimeout, TooManyQueries
 from gateway.state import BodyTooSlow, IngestBusy, NotReady
-from logql.errors import LogQLError
+from logql.errors import EvaluationError, LogQLError
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
 
 CLIENT_GONE = 499
@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (RateLimited, 429),
     (PushFailed, 500),
     (PushError, 500),
+    (EvaluationError, 500),
     (LogQLError, 400),
     (BadParameter, 400),
     (BodyTooLarge, 413),

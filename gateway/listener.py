@@ -26,7 +26,7 @@ from gateway.metrics import Metrics
 BACKLOG = 1024
 """Connections the kernel keeps for us while the loop is busy; hypercorn's 100 drops clients in a burst."""
 
-MAX_HEAD = 256 * 1024
+MAX_HEAD = 512 * 1024
 """Bytes of request line and headers: a LogQL query of 128 KiB, escaped, is a long URL."""
 
 WEBSOCKET_PING = 1.0

@@ -10,13 +10,14 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO, TypeAlias
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 """Loki's level names."""
 
 _ROOT = "weir"
+_DESCRIPTION = "weir.description"
 
 Render: TypeAlias = Callable[[Mapping[str, Any]], str]
 """One event's fields as a line without its end."""
@@ -89,6 +90,16 @@ def event(
     """Logs one event: what happened, and with which values."""
     if logger.isEnabledFor(level):
         logger.log(level, message, exc_info=exc_info, extra={"fields": fields})
+
+
+def describe(scope: MutableMapping[str, Any], **fields: Any) -> None:
+    """Says more of a request (by its ASGI scope) for the line that is logged if it fails."""
+    scope.setdefault(_DESCRIPTION, {}).update(fields)
+
+
+def description(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """What `describe` was told of a request."""
+    return dict(scope.get(_DESCRIPTION, {}))
 
 
 def _level_name(number: int) -> str:

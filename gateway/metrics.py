@@ -194,24 +194,25 @@ class Metrics:
         """A request of the query API got its place after waiting so long. Called on any thread."""
         self._queued.observe(seconds)
 
-    def query_done(self, tenant: str, status: int, kind: str, *, seconds: float, stats: Stats) -> None:
-        """A LogQL range query ended.
+    def query_done(self, tenant: str, status: int, kind: str, span: str, *, seconds: float, stats: Stats) -> None:
+        """A LogQL query ended.
 
         Args:
             tenant: whose.
             status: HTTP status of the answer.
             kind: Loki's query type: limited (log query without filter), filter, metric.
+            span: range or instant.
             seconds: from the request's arrival.
             stats: what it read.
         """
         processed = stats.bytes
-        self._latency(str(status), kind, "range").observe(seconds)
-        self._units(str(status), kind, "range").inc(stats.blocks.units)
+        self._latency(str(status), kind, span).observe(seconds)
+        self._units(str(status), kind, span).inc(stats.blocks.units)
         self._memory_lines.inc(stats.memory.lines)
         if processed:
             self._processed(tenant).inc(processed)
             latency = "fast" if seconds < 1 else "slow"
-            self._speed(str(status), kind, "range", latency, "false").observe(processed / max(seconds, 1e-6))
+            self._speed(str(status), kind, span, latency, "false").observe(processed / max(seconds, 1e-6))
 
     def plain(self) -> Iterator[Metric]:
         """What is counted without the library."""

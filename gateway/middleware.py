@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import auth
 from gateway.errors import CLIENT_GONE, Failure, failure
-from gateway.logs import event
+from gateway.logs import description, event
 from gateway.state import BodyTooSlow, Gateway, InFlight
 
 _log = logging.getLogger("weir.http")
@@ -129,6 +129,7 @@ class Requests:
             client=request.client,
             seconds=round(time.monotonic() - request.started, 4),
             error=answer.text.rstrip("\n")[:1000],
+            **description(request.scope),
         )
 
     async def _linger(self, exchange: _Exchange) -> None:

@@ -22,7 +22,7 @@ from storage.figures import Figures
 if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.push.streams import TenantStreams
-    from storage import BatchId, Receipt
+    from storage import BatchId, IndexStats, Receipt
 
 
 class NotReady(Exception):  # noqa: N818 - a state, not a mistake: the caller is to come back later
@@ -58,6 +58,9 @@ class LogStore(Source, Protocol):
 
     def series(self, tenant: str, groups: Sequence[Sequence[Matcher]], start: int, end: int) -> list[Labels]:
         """Label sets matching any group; no groups: all."""
+
+    def index_stats(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> IndexStats:
+        """How much of matching streams lies between start and end (ns)."""
 
     def flush(self) -> None:
         """Blocks until everything is in blocks and durable."""

@@ -1,37 +1,73 @@
 """LogQL: the language and its evaluation. No sockets, no files; data comes through `Source`."""
 
-from logql.ast import LogExpr
+from logql.ast import Expr, LogExpr, MetricExpr
+from logql.budget import Budget
 from logql.engine import run_log_query
-from logql.errors import LimitError, LogQLError, ParseError, RegexError, SelectorExpected, StageError, UnsupportedQuery
-from logql.limits import check_entries_limit
-from logql.parser import parse, parse_selector
+from logql.errors import (
+    EvaluationError,
+    LimitError,
+    LogQLError,
+    LogQueryExpected,
+    ParseError,
+    PipelineError,
+    RegexError,
+    SelectorExpected,
+    StageError,
+)
+from logql.format import format_query
+from logql.limits import MetricLimits, check_entries_limit
+from logql.metric_engine import run_instant, run_range
+from logql.metric_result import Matrix, Scalar, Series, Vector
+from logql.numbers import plain
+from logql.parser import parse, parse_log, parse_selector, parse_unbuilt
 from logql.result import Entry, LogResult, StreamEntries, group_by_labels, group_by_stream
+from logql.selections import Selection, selections
 from logql.source import Direction, Matcher, MatchOp, Source, Unit
 from logql.stats import Reading, Stats
+from logql.vectors import Sample
 
 __all__ = [
+    "Budget",
     "Direction",
     "Entry",
+    "EvaluationError",
+    "Expr",
     "LimitError",
     "LogExpr",
     "LogQLError",
+    "LogQueryExpected",
     "LogResult",
     "MatchOp",
     "Matcher",
+    "Matrix",
+    "MetricExpr",
+    "MetricLimits",
     "ParseError",
+    "PipelineError",
     "Reading",
     "RegexError",
+    "Sample",
+    "Scalar",
+    "Selection",
     "SelectorExpected",
+    "Series",
     "Source",
     "StageError",
     "Stats",
     "StreamEntries",
     "Unit",
-    "UnsupportedQuery",
+    "Vector",
     "check_entries_limit",
+    "format_query",
     "group_by_labels",
     "group_by_stream",
     "parse",
+    "parse_log",
     "parse_selector",
+    "parse_unbuilt",
+    "plain",
+    "run_instant",
     "run_log_query",
+    "run_range",
+    "selections",
 ]

@@ -24,15 +24,18 @@ class ParseError(LogQLError):
         self.col = col
 
 
-class UnsupportedQuery(ParseError):  # noqa: N818 - a state of this version, not a mistake of the user
-    """The query uses a part of LogQL that this version does not evaluate yet."""
-
-
 class SelectorExpected(LogQLError):  # noqa: N818 - named for what was wanted
     """A stream selector was wanted (labels, series, deletes) and another valid query came."""
 
     def __init__(self) -> None:
         super().__init__("only label matchers are supported")
+
+
+class LogQueryExpected(LogQLError):  # noqa: N818 - named for what was wanted
+    """A log query was wanted (detected fields, patterns) and a metric query came."""
+
+    def __init__(self) -> None:
+        super().__init__("only log selector is supported")
 
 
 class RegexError(LogQLError):
@@ -45,3 +48,24 @@ class StageError(LogQLError):
 
 class LimitError(LogQLError):
     """The query asks for more than a limit allows."""
+
+
+class PipelineError(LogQLError):
+    """A sample of a metric query still has `__error__` (LOKI.md 4.7).
+
+    Attributes:
+        error: the value of `__error__`.
+    """
+
+    def __init__(self, error: str, series: str) -> None:
+        super().__init__(
+            f"pipeline error: '{error}' for series: '{series}'.\n"
+            f'Use a label filter to intentionally skip this error. (e.g | __error__!="{error}").\n'
+            'To skip all potential errors you can match empty errors.(e.g __error__="")\n'
+            'The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__="" )\n'
+        )
+        self.error = error
+
+
+class EvaluationError(LogQLError):
+    """A metric query cannot be evaluated on the data that is there (ambiguous matching). Loki answers 500."""

@@ -48,6 +48,11 @@ def parse_pattern(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def capture_names(text: str) -> list[str]:
+    """The names of a pattern's named captures, in order."""
+    return [name for name in _CAPTURE.findall(text) if name != "_"]
+
+
 def parse_line_pattern(text: str) -> tuple[Part, ...]:
     """The parts of a line filter's pattern, whose captures must all be `<_>`.
 

@@ -1,6 +1,7 @@
 """The entries that a log query keeps while it reads on: candidates in answer order, merged unit by unit.
 
-Answer order is (ts, stream id, arrival) for FORWARD and its exact reverse for BACKWARD (LOKI.md 4.2).
+Answer order is (ts, stream id, arrival): all ascending for FORWARD, ts and arrival descending for BACKWARD. Of entries
+with equal times those of the smaller stream id come first in both directions (LOKI.md 4.2, and a recorded answer).
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def merge(left: Candidates, right: Candidates, direction: Direction) -> Candidat
         np.concatenate((left.part, right.part)),
         np.concatenate((left.row, right.row)),
     )
-    order = np.lexsort((joined.row, joined.arrival, joined.stream, joined.ts))
-    return joined.take(order if direction is Direction.FORWARD else order[::-1])
+    sign = 1 if direction is Direction.FORWARD else -1
+    order = np.lexsort((sign * joined.row, sign * joined.arrival, joined.stream, sign * joined.ts))
+    return joined.take(order)
 
 
 def settled(candidates: Candidates, bound: int, direction: Direction) -> int:

@@ -46,6 +46,11 @@ def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("logql-go-replace", _replace_each_byte)
 
 
+def replacing_decode(raw: bytes) -> str:
+    """A Go string's characters as Go's `range` gives them: each byte that is not UTF-8 is U+FFFD."""
+    return raw.decode("utf-8", "logql-go-replace")
+
+
 def compile_regex(pattern: str, *, dot_all: bool = False) -> Any:
     """The compiled RE2 object for a Go regex; it works on bytes.
 

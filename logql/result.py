@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
+from logql.stages.row import ERROR, ERROR_DETAILS, PRESERVE_ERROR, Row
 from logql.stats import Stats
 from storage.batch import Labels
 from storage.labels import labels_text
@@ -16,22 +17,26 @@ from storage.labels import labels_text
 class Entry:
     """A returned entry.
 
+    No name is in two of `stream`, `metadata` and `parsed`; each is sorted by name.
+
     Attributes:
         ts: ns.
-        line: bytes, perhaps invalid UTF-8.
-        stream: labels of its stream.
-        metadata: its structured metadata, sorted by name; no name is one of `stream` (`_extracted` is appended).
+        line: bytes, perhaps invalid UTF-8; as the pipeline left it.
+        stream: labels of its stream that the pipeline left.
+        metadata: structured metadata that it left; names that the stream has too have `_extracted` appended.
+        parsed: labels that the pipeline set, `__error__` and `__error_details__` among them; values may be "".
     """
 
     ts: int
     line: bytes
     stream: Labels
     metadata: Labels
+    parsed: Labels = ()
 
     @property
     def labels(self) -> Labels:
-        """Stream labels and metadata together."""
-        return tuple(sorted(self.stream + self.metadata)) if self.metadata else self.stream
+        """All labels together."""
+        return tuple(sorted(self.stream + self.metadata + self.parsed)) if self.metadata or self.parsed else self.stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,12 @@ class StreamEntries:
 
 
 def group_by_labels(entries: Iterable[Entry]) -> list[StreamEntries]:
-    """Loki's usual grouping: by stream labels and metadata together, sorted by the text of the labels."""
+    """Loki's usual grouping: by all labels together, sorted by the text of the labels."""
     return _group((entry.labels, entry) for entry in entries)
 
 
 def group_by_stream(entries: Iterable[Entry]) -> list[StreamEntries]:
-    """The grouping of `categorize-labels`: by stream labels alone; metadata stays with each entry.
+    """The grouping of `categorize-labels`: by stream labels alone; metadata and parsed labels stay with each entry.
 
     Entries of one stream with equal times come in the order of their labels' texts, in both directions (Loki's recorded
     answers); those with equal labels stay in answer order.
@@ -85,7 +90,17 @@ def _group(pairs: Iterable[tuple[Labels, Entry]]) -> list[StreamEntries]:
     return [StreamEntries(labels, tuple(groups[labels])) for labels in sorted(groups, key=labels_text)]
 
 
-def metadata_labels(stream: Labels, metadata: dict[str, str]) -> Labels:
-    """An entry's metadata as labels; a name that is also one of the stream's is shown as `<name>_extracted` (Loki)."""
-    taken = {name for name, _ in stream}
-    return tuple(sorted((f"{name}_extracted" if name in taken else name, value) for name, value in metadata.items()))
+def entry_of(row: Row) -> Entry:
+    """The entry that a pipeline made of a row."""
+    parsed = dict(row.parsed)
+    if row.error:
+        parsed[ERROR] = row.error
+    if row.details:
+        parsed[ERROR_DETAILS] = row.details
+    if row.preserve_error:
+        parsed[PRESERVE_ERROR] = "true"
+    return Entry(row.ts, row.line, _sorted(row.stream), _sorted(row.metadata), _sorted(parsed))
+
+
+def _sorted(labels: dict[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))

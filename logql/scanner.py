@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
+from logql.convert import ConversionError, parse_bytes, parse_duration
+from logql.durations import parse_prometheus_duration
 from logql.errors import ParseError
 from logql.literals import BadLiteral, unquote
 from logql.tokens import END, FLAGS, FUNCTIONS, KEYWORDS, OPERATORS, Position, ScannedToken
@@ -12,16 +15,12 @@ from logql.tokens import END, FLAGS, FUNCTIONS, KEYWORDS, OPERATORS, Position, S
 _BLANK = re.compile(r"[ \t\r\n]+")
 _LINE_COMMENT = re.compile(r"(?:#|//)[^\n]*\n?")
 _NUMBER = re.compile(
-    r"0[xX][0-9a-fA-F_.]*(?:[pP][+-]?[0-9_]+)?|0[bB][01_]+|0[oO][0-7_]+"
-    r"|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?"
+    r"0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?|0[bBoO][0-9_]*"
+    r"|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]*)?"
 )
+_NO_OCTAL = re.compile(r"0[0-7_]*([89])[0-9_]*")
 _DURATION_RUN = re.compile(r"[0-9.]*[nuµmshdwy][0-9.nuµmshdwy]*")
 _BYTES_RUN = re.compile(r"[0-9.]*[BikKMGTP]+")
-_PROMETHEUS_DURATION = re.compile(
-    r"(?:[0-9]+y)?(?:[0-9]+w)?(?:[0-9]+d)?(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?"
-)
-_GO_DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
-_BYTES = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:B|[kKMGTP](?:i?B|i)?)", re.IGNORECASE)
 _CALL = re.compile(r"[ \t\r\n]*(?:\(|(?:by|without)[ \t\r\n]*\()", re.IGNORECASE)
 _STRING_BODY = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')
 _CHAR_BODY = re.compile(r"'(?:[^'\\\n]|\\[^\n])*'")
@@ -137,14 +136,17 @@ class _Scanner:
     def _number(self, begin: int, end: int) -> ScannedToken:
         """A number or, where a unit follows at once, a duration or a size."""
         start = self._position()
-        for name, run, forms in (
-            ("DURATION", _DURATION_RUN, (_PROMETHEUS_DURATION, _GO_DURATION)),
-            ("BYTES", _BYTES_RUN, (_BYTES,)),
+        for name, run, readers in (
+            ("DURATION", _DURATION_RUN, (parse_prometheus_duration, parse_duration)),
+            ("BYTES", _BYTES_RUN, (parse_bytes,)),
         ):
             tail = run.match(self.text, end)
-            if tail and any(form.fullmatch(self.text, begin, tail.end()) for form in forms):
+            if tail and _is_read(self.text[begin : tail.end()], readers):
                 return ScannedToken(name, self._advance(tail.end()), Position(0, start.col))
-        return ScannedToken("NUMBER", self._advance(end), start)
+        number = self._advance(end)
+        if match := _NO_OCTAL.fullmatch(number):
+            raise ParseError(f"invalid digit '{match[1]}' in octal literal", *start)
+        return ScannedToken("NUMBER", number, start)
 
     def _minus(self) -> ScannedToken:
         start = self._position()
@@ -155,17 +157,23 @@ class _Scanner:
         number = _NUMBER.match(self.text, self.at + 1)
         if number:
             tail = _DURATION_RUN.match(self.text, number.end())
-            if tail and _PROMETHEUS_DURATION.fullmatch(self.text, self.at + 1, tail.end()):
+            if tail and _is_read(self.text[self.at + 1 : tail.end()], (parse_prometheus_duration,)):
                 return ScannedToken("DURATION", self._advance(tail.end()), Position(0, start.col))
         self._advance(self.at + 1)
         return ScannedToken("SUB", "-", start)
 
     def _range(self) -> ScannedToken:
+        """`[5m]`; its text is what stands between the brackets."""
         start = Position(0, self._position().col)
         end = self.text.find("]", self.at)
         if end < 0:
             raise ParseError("missing closing ']' in duration", *start)
-        return ScannedToken("RANGE", self._advance(end + 1), start)
+        length = self._advance(end + 1)[1:-1]
+        try:
+            parse_prometheus_duration(length)
+        except ConversionError as error:
+            raise ParseError(str(error), *start) from None
+        return ScannedToken("RANGE", length, start)
 
     def _operator(self, char: str) -> ScannedToken:
         start = self._position()
@@ -177,3 +185,12 @@ class _Scanner:
             return ScannedToken(OPERATORS[two], two, Position(0, start.col))
         self._advance(self.at + 1)
         return ScannedToken(OPERATORS.get(char, "IDENTIFIER"), char, start)
+
+
+def _is_read(text: str, readers: Sequence[Callable[[str], int]]) -> bool:
+    """Whether any of the readers takes the text."""
+    for read in readers:
+        with suppress(ConversionError):
+            read(text)
+            return True
+    return False

@@ -4,6 +4,7 @@ from storage.batchids import BatchId, batch_digest
 from storage.blockwrite import BlockOptions
 from storage.flush import FlushOptions
 from storage.replay import ReplayProgress
+from storage.stats import IndexStats
 from storage.store import Store, StoreOptions, open_store
 from storage.wal import SyncMode
 from storage.writer import Receipt
@@ -12,6 +13,7 @@ __all__ = [
     "BatchId",
     "BlockOptions",
     "FlushOptions",
+    "IndexStats",
     "Receipt",
     "ReplayProgress",
     "Store",

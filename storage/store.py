@@ -29,6 +29,7 @@ from storage.replay import ReplayProgress, replay
 from storage.reserve import Reserve
 from storage.scan import BlockUnit, MemoryUnit, units_of
 from storage.state import State, Tenant, View
+from storage.stats import IndexStats, index_stats
 from storage.streams import LabelMatcher
 from storage.wal import SyncMode, Wal
 from storage.writer import Done, Item, Receipt, Writer
@@ -190,10 +191,7 @@ class Store:
             return
         # The view first: every stream that it has rows of is in the table by then, and is asked for.
         view = found.view
-        streams = found.table.select(matchers)
-        accepted: Mask = np.zeros(len(found.table), np.bool_)
-        accepted[streams] = True
-        units = units_of(view, found.table, accepted, start, end)
+        units = units_of(view, found.table, self._accepted(found, matchers), start, end)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
         else:
@@ -217,6 +215,26 @@ class Store:
             return []
         streams = np.unique(np.concatenate([self._streams(found, group, start, end) for group in groups or [()]]))
         return [found.table[number] for number in streams.tolist()]
+
+    def index_stats(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> IndexStats:
+        """How much of matching streams lies in start <= ts < end (ns): streams, chunks, bytes, entries.
+
+        Raises:
+            CorruptBlock: a block's footer or times cannot be read.
+        """
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return IndexStats(0, 0, 0, 0)
+        view = found.view
+        return index_stats(view, found.table, self._accepted(found, matchers), start, end)
+
+    @staticmethod
+    def _accepted(tenant: Tenant, matchers: Sequence[LabelMatcher]) -> Mask:
+        """bool[streams], those that all matchers accept."""
+        streams = tenant.table.select(matchers)
+        accepted: Mask = np.zeros(len(tenant.table), np.bool_)
+        accepted[streams] = True
+        return accepted
 
     @staticmethod
     def _streams(tenant: Tenant, matchers: Sequence[LabelMatcher], start: int, end: int) -> I32:

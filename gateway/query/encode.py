@@ -50,7 +50,7 @@ def _values(entries: Sequence[Entry], categorize: bool) -> bytes:
     if not categorize:
         return values_json(list(map(list, zip(times, lines, strict=True))))
     categories = _Categories()
-    labels = [categories.of(entry.metadata) for entry in entries]
+    labels = [categories.of(entry.metadata, entry.parsed) for entry in entries]
     return values_json(list(map(list, zip(times, lines, labels, strict=True))))
 
 
@@ -58,11 +58,15 @@ class _Categories:
     """The third element of each entry; most entries of a stream share a few."""
 
     def __init__(self) -> None:
-        self._made: dict[Labels, msgspec.Raw] = {}
+        self._made: dict[tuple[Labels, Labels], msgspec.Raw] = {}
 
-    def of(self, metadata: Labels) -> msgspec.Raw:
-        made = self._made.get(metadata)
+    def of(self, metadata: Labels, parsed: Labels) -> msgspec.Raw:
+        made = self._made.get((metadata, parsed))
         if made is None:
-            body = b'{"structuredMetadata":%b}' % labels_json(metadata) if metadata else b"{}"
-            made = self._made[metadata] = msgspec.Raw(body)
+            parts = [
+                b'"%b":%b' % (name, labels_json(labels))
+                for name, labels in ((b"structuredMetadata", metadata), (b"parsed", parsed))
+                if labels
+            ]
+            made = self._made[metadata, parsed] = msgspec.Raw(b"{" + b",".join(parts) + b"}")
         return made

@@ -7,6 +7,15 @@ class BadParameter(Exception):  # noqa: N818 - named for what happened
     """A parameter cannot be used; the text is Loki's and is the answer's whole body (400)."""
 
 
+class LogQueryNotInstant(BadParameter):
+    """A log query came to the endpoint of instant queries (400)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "log queries are not supported as an instant query type, please change your query to a range query type"
+        )
+
+
 class BodyTooLarge(Exception):  # noqa: N818 - named for what happened
     """A POSTed form is over the limit (413)."""
 

@@ -1,7 +1,8 @@
 """JSON strings byte for byte as Loki writes them (jsoniter), fast where nothing unusual is in them.
 
-Two kinds: log lines are escaped for HTML (`<`, `>`, `&`, U+2028, U+2029), label names and values are not. Bytes that
-are not UTF-8 become an escaped U+FFFD one by one, as in Go; a U+FFFD that was really there stays itself.
+Two kinds: log lines and the labels of metrics are escaped for HTML (`<`, `>`, `&`, U+2028, U+2029), other label names
+and values are not. Bytes that are not UTF-8 become an escaped U+FFFD one by one, as in Go; a U+FFFD that was really
+there stays itself.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _ESCAPES = {
     "\r": "\\r",
     "\t": "\\t",
 }
-_MUST_ESCAPE = re.compile(r'["\\\x00-\x1f\udc80-\udcff]')
-_MUST_ESCAPE_HTML = re.compile(r'["\\\x00-\x1f<>&\u2028\u2029\udc80-\udcff]')
+_MUST_ESCAPE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+_MUST_ESCAPE_HTML = re.compile(r'["\\\x00-\x1f<>&\u2028\u2029\ud800-\udfff]')
 
 
 def _escape(match: re.Match[str]) -> str:
     char = match[0]
     if char in _ESCAPES:
         return _ESCAPES[char]
-    if char >= "\udc80":
+    if char >= "\ud800":
         return "\\ufffd"
     return f"\\u{ord(char):04x}"
 
@@ -40,9 +41,14 @@ def label_json(text: str) -> bytes:
     return f'"{_MUST_ESCAPE.sub(_escape, text)}"'.encode()
 
 
+def text_json(text: str) -> bytes:
+    """A text escaped for HTML too, as Go's own encoder writes it."""
+    return f'"{_MUST_ESCAPE_HTML.sub(_escape, text)}"'.encode()
+
+
 def line_json(line: bytes) -> bytes:
     """A log line: the exact form, whatever is in it."""
-    return f'"{_MUST_ESCAPE_HTML.sub(_escape, line.decode("utf-8", "surrogateescape"))}"'.encode()
+    return text_json(line.decode("utf-8", "surrogateescape"))
 
 
 def lines_as_values(lines: Sequence[bytes]) -> list[str | msgspec.Raw]:
@@ -72,6 +78,11 @@ def _is_unusual(text: bytes) -> bool:
 def labels_json(pairs: Iterable[tuple[str, str]]) -> bytes:
     """An object of labels, in the order given."""
     return b"{" + b",".join(label_json(name) + b":" + label_json(value) for name, value in pairs) + b"}"
+
+
+def metric_json(labels: Iterable[tuple[str, str]]) -> bytes:
+    """The labels of a series of a metric query, in the order given."""
+    return b"{" + b",".join(text_json(name) + b":" + text_json(value) for name, value in labels) + b"}"
 
 
 def values_json(values: list[list[str | msgspec.Raw]]) -> bytes:

@@ -12,9 +12,11 @@ from config import Limits
 from gateway.auth import tenant_of
 from gateway.query.errors import BadParameter
 from gateway.query.gojson import label_json, labels_json
+from gateway.query.limits import check_length
 from gateway.query.params import Form, bounds, every, first
+from gateway.query.pool import Ticket
 from gateway.query.request import json_response, read_form
-from gateway.query.times import SECOND, go_duration, prometheus_duration
+from gateway.query.times import SECOND, prometheus_duration
 from gateway.query.work import run_for
 from gateway.state import Gateway
 from logql import parse_selector
@@ -46,13 +48,14 @@ async def series(request: Request) -> Response:
     store, limits = _gateway(request).store, _gateway(request).settings.limits_for(tenant)
     form = await read_form(request)
     start, end = metadata_range(form, limits, time.time_ns())
-    groups = series_groups(every(form, "match", "match[]"))
+    texts = every(form, "match", "match[]")
     accepted = request.headers.get("accept-encoding", "")
-    return await run_for(
-        request,
-        tenant,
-        lambda _ticket: json_response(series_answer(store.series(tenant, groups, start, end)), accepted),
-    )
+
+    def work(_ticket: Ticket) -> Response:
+        found = store.series(tenant, series_groups(texts), start, end)
+        return json_response(series_answer(found), accepted)
+
+    return await run_for(request, tenant, work)
 
 
 def _gateway(request: Request) -> Gateway:
@@ -65,13 +68,13 @@ async def _answer_names(request: Request, ask: Callable[[str, Sequence[Matcher],
     form = await read_form(request)
     start, end = whole_days(*metadata_range(form, _gateway(request).settings.limits_for(tenant), time.time_ns()))
     query = first(form, "query")
-    matchers = parse_selector(query) if query else ()
     accepted = request.headers.get("accept-encoding", "")
-    return await run_for(
-        request,
-        tenant,
-        lambda _ticket: json_response(names_answer(ask(tenant, matchers, start, end)), accepted),
-    )
+
+    def work(_ticket: Ticket) -> Response:
+        matchers = parse_selector(query) if query else ()
+        return json_response(names_answer(ask(tenant, matchers, start, end)), accepted)
+
+    return await run_for(request, tenant, work)
 
 
 def metadata_range(form: Form, limits: Limits, now: int) -> tuple[int, int]:
@@ -98,17 +101,6 @@ def whole_days(start: int, end: int) -> tuple[int, int]:
     api_labels-049 to 056); series are exact.
     """
     return start // DAY * DAY, -(-end // DAY) * DAY
-
-
-def check_length(start: int, end: int, limits: Limits) -> None:
-    """Refuses a time range longer than max_query_length.
-
-    Raises:
-        BadParameter: in Loki's words.
-    """
-    if limits.max_query_length and end - start > limits.max_query_length:
-        length, limit = go_duration(end - start), prometheus_duration(limits.max_query_length)
-        raise BadParameter(f"the query time range exceeds the limit (query length: {length}, limit: {limit})")
 
 
 def series_groups(texts: Sequence[str]) -> list[Sequence[Matcher]]:

@@ -170,6 +170,29 @@ class RangeParameters:
     interval: int
 
 
+@dataclass(frozen=True, slots=True)
+class InstantParameters:
+    """What an instant query asks for, the query itself apart.
+
+    Attributes:
+        time: ns.
+    """
+
+    time: int
+
+
+def instant_parameters(form: Form, now: int) -> InstantParameters:
+    """The parameters of query. `limit` and `direction` mean nothing here, but have to be right.
+
+    Raises:
+        BadParameter: one of them cannot be used.
+    """
+    limit_of(form)
+    time = parse_timestamp(first(form, "time"), now)
+    direction_of(form)
+    return InstantParameters(time)
+
+
 def range_parameters(form: Form, now: int) -> RangeParameters:
     """The parameters of query_range, checked in Loki's order: the first mistake is the one reported.
 

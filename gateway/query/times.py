@@ -126,6 +126,14 @@ def parse_rfc3339(text: str) -> int | None:
     return clamp((days * 86_400 + hour * 3600 + minute * 60 + second - offset) * SECOND + nanos)
 
 
+def rfc3339(ns: int) -> str:
+    """A time as Go's time.RFC3339Nano writes it: UTC, no more digits of the second than it has."""
+    seconds, nanos = divmod(ns, SECOND)
+    day = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=seconds)
+    fraction = f".{nanos:09d}".rstrip("0") if nanos else ""
+    return f"{day:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
 def parse_duration(text: str) -> int:
     """A Prometheus duration (`1h30m`, `7d`) in ns: units once each, from large to small, no sign, no fraction.
 

@@ -23,6 +23,7 @@ from logql.ip import has_address, ip_test
 from logql.literals import to_bytes
 from logql.pattern import line_matches, parse_line_pattern
 from logql.regex import compile_regex, is_plain_text, searches
+from logql.stages.row import Row
 from storage.batch import I64, Batch, Mask, Texts
 
 _IGNORE_CASE = "(?i)"
@@ -177,6 +178,10 @@ class LineFilterStage:
     def keeps(self, line: bytes) -> bool:
         """Whether the line goes on."""
         return any(test.line(line) for test in self.tests) != self.negative
+
+    def apply(self, row: Row) -> bool:
+        """Whether the row goes on."""
+        return self.keeps(row.line)
 
     def keeps_each(self, lines: Texts) -> Mask:
         """bool[n]: `keeps` of each of n lines."""

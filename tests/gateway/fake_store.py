@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from logql.source import Direction, Matcher, MatchOp
-from storage import BatchId, Receipt
+from storage import BatchId, IndexStats, Receipt
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 from storage.errors import StorageError
@@ -104,6 +104,12 @@ class FakeStore:
 
     def series(self, tenant: str, groups: Sequence[Sequence[Matcher]], start: int, end: int) -> list[Labels]:
         return sorted(set().union(*(self._streams(tenant, group, start, end) for group in groups or [()])))
+
+    def index_stats(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> IndexStats:
+        units = list(self.scan(tenant, matchers, start, end, Direction.FORWARD))
+        streams = {unit.batch.streams[number] for unit in units for number in unit.batch.stream.tolist()}
+        size = sum(unit.batch.lines.nbytes for unit in units)
+        return IndexStats(len(streams), len(units), size, sum(len(unit.batch) for unit in units))
 
     def flush(self) -> None:
         self.flushed += 1

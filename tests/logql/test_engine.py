@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logql import Direction, LimitError, check_entries_limit, group_by_labels, group_by_stream, parse, run_log_query
+from logql import Direction, LimitError, check_entries_limit, group_by_labels, group_by_stream, parse_log, run_log_query
 from logql.result import LogResult
 from storage.batch import Labels
 from storage.labels import labels_id
@@ -18,7 +18,7 @@ FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
 def ask(
     source: MemorySource, query: str = '{env="x"}', limit: int = 100, direction: Direction = FORWARD, interval: int = 0
 ) -> LogResult:
-    return run_log_query(source, "tenant", parse(query), 0, 1000, limit, direction, interval=interval)
+    return run_log_query(source, "tenant", parse_log(query), 0, 1000, limit, direction, interval=interval)
 
 
 def lines(result: LogResult) -> list[bytes]:
@@ -47,13 +47,14 @@ stored = st.lists(
 def test_the_answer_does_not_depend_on_units(
     entries: list[Stored], unit_size: int, limit: int, direction: Direction, needle: str
 ) -> None:
-    ordered = sorted(entries, key=lambda entry: (entry.ts, labels_id(entry.stream)))
-    if direction is BACKWARD:
-        ordered.reverse()
+    ordered = entries if direction is FORWARD else entries[::-1]
+    sign = 1 if direction is FORWARD else -1
+    ordered = sorted(ordered, key=lambda entry: (sign * entry.ts, labels_id(entry.stream)))
     wanted = [(entry.ts, entry.stream, entry.line) for entry in ordered if needle.encode() in entry.line][:limit]
-    result = ask(MemorySource(entries, unit_size), f'{{env="x"}} |= "{needle}"', limit, direction)
-    assert [(entry.ts, entry.stream, entry.line) for entry in result.entries] == wanted
-    assert result.stats.entries_returned == len(wanted)
+    for query in (f'{{env="x"}} |= "{needle}"', f'{{env="x"}} | line_format "{{{{__line__}}}}" |= "{needle}"'):
+        result = ask(MemorySource(entries, unit_size), query, limit, direction)
+        assert [(entry.ts, entry.stream, entry.line) for entry in result.entries] == wanted
+        assert result.stats.entries_returned == len(wanted)
 
 
 def numbered(n: int) -> list[Stored]:
@@ -71,7 +72,7 @@ def test_a_unit_that_may_tie_with_the_last_entry_is_read() -> None:
     streams = sorted([A, B], key=labels_id)
     source = MemorySource([Stored(streams[1], 5, b"later"), Stored(streams[0], 5, b"sooner")], unit_size=1)
     assert lines(ask(source, limit=1)) == [b"sooner"]
-    assert lines(ask(source, limit=1, direction=BACKWARD)) == [b"later"]
+    assert lines(ask(source, limit=1, direction=BACKWARD)) == [b"sooner"]
 
 
 def test_equal_times_of_a_stream_come_in_order_of_arrival() -> None:
@@ -136,6 +137,54 @@ def test_entries_are_grouped_by_all_their_labels_or_by_stream() -> None:
     ]
 
 
+def test_labels_of_stages_stand_beside_those_of_the_stream() -> None:
+    (entry,) = ask(
+        MemorySource([Stored(A, 1, b"level=warn", (("m", b"1"),))]),
+        '{env="x"} | logfmt | label_format app="{{.app}}2", n=m | level>1',
+    ).entries
+    assert (entry.stream, entry.metadata) == ((("env", "x"),), ())
+    assert dict(entry.parsed) == {
+        "__error__": "LabelFilterErr",
+        "__error_details__": 'strconv.ParseFloat: parsing "warn": invalid syntax',
+        "app": "a2",
+        "level": "warn",
+        "n": "1",
+    }
+    assert entry.labels == tuple(sorted((*entry.stream, *entry.parsed)))
+
+
+def test_entries_are_grouped_by_the_labels_that_stages_leave() -> None:
+    entries = [Stored(A, 1, b"k=1"), Stored(B, 2, b"k=1"), Stored(B, 3, b"k=2")]
+    result = ask(MemorySource(entries), '{env="x"} | logfmt | keep k')
+    groups = group_by_labels(result.entries)
+    assert [(group.labels, [entry.ts for entry in group.entries]) for group in groups] == [
+        ((("k", "1"),), [1, 2]),
+        ((("k", "2"),), [3]),
+    ]
+    assert [(group.labels, len(group.entries)) for group in group_by_stream(result.entries)] == [((), 3)]
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_stages_run_on_no_more_rows_than_it_takes(direction: Direction) -> None:
+    result = ask(MemorySource(numbered(900), 900), '{env="x"} | line_format "x"', limit=5, direction=direction)
+    assert result.stats.post_filter_lines == 5
+    assert len(result.entries) == 5
+
+
+def test_the_check_stops_a_query_between_rows() -> None:
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise TimeoutError
+
+    source = MemorySource(numbered(5000), unit_size=5000)
+    with pytest.raises(TimeoutError):
+        run_log_query(source, "t", parse_log('{env="x"} | app="none"'), 0, 5000, 10, FORWARD, check=check)
+    assert len(calls) == 4
+
+
 def test_the_check_stops_a_query_between_units() -> None:
     source = MemorySource(numbered(100), unit_size=10)
     calls = []
@@ -146,7 +195,7 @@ def test_the_check_stops_a_query_between_units() -> None:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        run_log_query(source, "tenant", parse('{app="a"}'), 0, 1000, 100, FORWARD, check=check)
+        run_log_query(source, "tenant", parse_log('{app="a"}'), 0, 1000, 100, FORWARD, check=check)
     assert sum(unit.reads for unit in source.units) == 2
 
 

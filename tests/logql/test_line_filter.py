@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logql import parse
+from logql import parse_log
+from logql.ast import LineFilter
 from logql.stages.line_filter import LineFilterStage
 from storage.batch import Batch, Texts, texts
 
 
 def stage(text: str) -> LineFilterStage:
-    (node,) = parse('{a="b"} ' + text).stages
+    (node,) = parse_log('{a="b"} ' + text).stages
+    assert isinstance(node, LineFilter)
     return LineFilterStage.of(node)
 
 

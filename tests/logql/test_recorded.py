@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from logql import Direction, LogQLError, check_entries_limit, group_by_labels, group_by_stream, parse, run_log_query
-from tests.logql.dataset import dataset, recorded_cases
+from logql import Direction, LogQLError, check_entries_limit, group_by_labels, group_by_stream, parse_log, run_log_query
+from logql.regex import replacing_decode
+from logql.result import Entry
+from tests.logql.dataset import recorded_cases
 from tests.logql.memory_source import MemorySource, Stored
+from tests.logql.pushed_dataset import pushed_dataset
 
 CASES = recorded_cases()
 SECONDS = {"5m": 300.0, "10m": 600.0}
@@ -16,7 +19,7 @@ SECONDS = {"5m": 300.0, "10m": 600.0}
 
 @pytest.fixture(scope="module")
 def entries() -> list[Stored]:
-    return dataset(CASES)
+    return pushed_dataset()
 
 
 def test_the_dataset_has_the_lines_that_loki_counts(entries: list[Stored]) -> None:
@@ -39,7 +42,7 @@ def answer(case: dict[str, Any], source: MemorySource) -> object:
     limit = int(case.get("limit", 100))
     interval = case.get("interval", "0")
     try:
-        expr = parse(case["query"])
+        expr = parse_log(case["query"])
         check_entries_limit(limit, 5000)
         result = run_log_query(
             source,
@@ -57,9 +60,14 @@ def answer(case: dict[str, Any], source: MemorySource) -> object:
     groups = (group_by_stream if categorize else group_by_labels)(result.entries)
     shown: list[dict[str, Any]] = []
     for group in groups:
-        values: list[list[object]] = [[str(entry.ts), entry.line.decode()] for entry in group.entries]
+        values: list[list[object]] = [[str(entry.ts), replacing_decode(entry.line)] for entry in group.entries]
         if categorize:
             for value, entry in zip(values, group.entries, strict=True):
-                value.append({"structuredMetadata": dict(entry.metadata)} if entry.metadata else {})
+                value.append(categories(entry))
         shown.append({"stream": dict(group.labels), "values": values})
     return sorted(shown, key=lambda group: sorted(group["stream"].items()))
+
+
+def categories(entry: Entry) -> dict[str, dict[str, str]]:
+    kinds = {"structuredMetadata": dict(entry.metadata), "parsed": dict(entry.parsed)}
+    return {name: labels for name, labels in kinds.items() if labels}

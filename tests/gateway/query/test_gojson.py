@@ -48,3 +48,9 @@ def test_labels_keep_html_characters() -> None:
 
 def test_label_bytes_that_are_not_utf8_are_replaced() -> None:
     assert gojson.label_json(b"a\xffb".decode("utf-8", "surrogateescape")) == rb'"a\ufffdb"'
+
+
+def test_labels_of_metrics_are_escaped_for_html() -> None:
+    assert (
+        gojson.metric_json([("a", "<b>&\u2028"), ("c", "\udcff")]) == rb'{"a":"\u003cb\u003e\u0026\u2028","c":"\ufffd"}'
+    )

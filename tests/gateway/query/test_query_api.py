@@ -154,12 +154,6 @@ def test_parquet_is_not_offered(world: World) -> None:
     assert world.ask("GET", "/loki/api/v1/query_range", headers=headers).status_code == 400
 
 
-def test_the_legacy_regexp_is_a_line_filter(world: World) -> None:
-    fill(world)
-    found = query(world, '{app="web"} # all', regexp="^th").json()["data"]["result"]
-    assert [value[1] for stream in found for value in stream["values"]] == ["third"]
-
-
 def test_max_query_lookback_hides_what_is_older(make_world: Callable[..., World]) -> None:
     world = make_world(limits={"max_query_lookback": 3600 * 10**9})
     fill(world)

@@ -1,0 +1,63 @@
+"""The memory that one query may hold: what it reads, keeps and answers is counted here before more is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from logql.errors import LimitError
+
+SAMPLE = 32
+"""Bytes of a sample while it is collected: time, stream id, arrival and value, 8 each."""
+
+POINT = 100
+"""Bytes of a point of an answer: a time, a value, the places that point to them, and room for its text."""
+
+ENTRY = 600
+"""Bytes of an entry that a pipeline made, besides its line: the object, its labels and the tuples around them."""
+
+
+class Budget:
+    """Bytes that a query holds, of those it may hold. For the one thread that runs the query.
+
+    Attributes:
+        allowed: bytes; 0 allows any number.
+        used: bytes held now.
+    """
+
+    __slots__ = ("allowed", "used")
+
+    def __init__(self, allowed: int = 0) -> None:
+        self.allowed = allowed
+        self.used = 0
+
+    def take(self, size: int) -> None:
+        """Counts `size` more bytes.
+
+        Raises:
+            LimitError: that is more than allowed; the text names both figures.
+        """
+        self.used += size
+        if self.allowed and self.used > self.allowed:
+            raise LimitError(
+                f"the query needs more memory than a query may use (used: {self.used} bytes, allowed: {self.allowed} "
+                "bytes); consider reducing the time range, adding more specific stream selectors or filters, "
+                "or increasing the step"
+            )
+
+    def give_back(self, size: int) -> None:
+        """Counts `size` bytes that are held no more."""
+        self.used -= size
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Bytes held for the time of the block.
+
+        Raises:
+            LimitError: as `take`.
+        """
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)

@@ -1,0 +1,58 @@
+"""label_replace: a label made from another one by a regex (LOKI.md 4.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from logql.ast import LabelReplace
+from logql.literals import to_bytes, to_text
+from logql.regex import compile_regex
+from logql.vectors import Sample
+from storage.batch import Labels
+
+_REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
+"""What Go's Regexp.Expand reads: `$$`, `$name` (as long as it goes) and `${name}`. Any other `$` is text."""
+
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
+
+
+def replacement(node: LabelReplace) -> Callable[[Sequence[Sample]], list[Sample]]:
+    """The function that gives the samples of a step their new labels; series that become equal stay apart.
+
+    Raises:
+        RegexError: the regex is none; `parse` has refused it before.
+    """
+    compile_regex(node.regex)
+    regex = compile_regex(f"^(?:{node.regex})$")
+    relabelled = cache(lambda labels: _relabelled(node, regex, labels))
+    return lambda vector: [Sample(relabelled(labels), value) for labels, value in vector]
+
+
+def _relabelled(node: LabelReplace, regex: Any, labels: Labels) -> Labels:
+    found = regex.search(to_bytes(dict(labels).get(node.src, "")))
+    if found is None:
+        return labels
+    value = _expanded(node.replacement, found)
+    kept = {name: old for name, old in labels if name != node.dst}
+    if value:
+        kept[node.dst] = value
+    return tuple(sorted(kept.items()))
+
+
+def _expanded(template: str, found: Any) -> str:
+    """`template` with its references replaced by the match's groups; a group that is not there is ""."""
+
+    def group(reference: re.Match[str]) -> str:
+        dollar, bare, braced = reference.groups()
+        if dollar:
+            return "$"
+        name = bare or braced
+        number = int(name) if _NUMBER.fullmatch(name) else found.re.groupindex.get(to_bytes(name))
+        if number is None or number > found.re.groups:
+            return ""
+        return to_text(found.group(number) or b"")
+
+    return _REFERENCE.sub(group, template)

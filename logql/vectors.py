@@ -1,0 +1,153 @@
+"""Vectors (the samples of one step) and what aggregations make of them (LOKI.md 4.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from logql.ast import Grouping, VectorAggregation
+from logql.errors import EvaluationError
+from storage.batch import Labels
+
+
+class Sample(NamedTuple):
+    """A value of a label set at one step."""
+
+    labels: Labels
+    value: float
+
+
+Step = Callable[[Sequence[Sample]], list[Sample]]
+"""Makes a vector of a vector."""
+
+METRIC_NAME = "__name__"
+"""The label that `without` and `ignoring` always leave out (Prometheus)."""
+
+
+def kept_by(labels: Labels, names: frozenset[str]) -> Labels:
+    """The labels that `by (names)` and `on (names)` keep."""
+    return tuple(pair for pair in labels if pair[0] in names)
+
+
+def kept_without(labels: Labels, names: frozenset[str]) -> Labels:
+    """The labels that `without (names)` and `ignoring (names)` keep."""
+    return tuple(pair for pair in labels if pair[0] not in names and pair[0] != METRIC_NAME)
+
+
+def group_labels(grouping: Grouping | None) -> Callable[[Labels], Labels]:
+    """Labels of a sample -> labels of the group it falls in; no grouping is one group. Remembers what it was asked."""
+    names = frozenset(grouping.names) if grouping else frozenset()
+    keep = kept_without if grouping and grouping.without else kept_by
+    return cache(lambda labels: keep(labels, names))
+
+
+def aggregation(node: VectorAggregation) -> Step:
+    """The function that aggregates one step's vector.
+
+    Raises:
+        EvaluationError: approx_topk, which has to be enabled in Loki and is not offered here.
+    """
+    match node.op:
+        case "approx_topk":
+            raise EvaluationError("approx_topk is not enabled. See -limits.shard_aggregations")
+        case "sort" | "sort_desc":
+            return _sorter(descending=node.op == "sort_desc")
+        case "topk" | "bottomk":
+            return _chooser(group_labels(node.grouping), node.parameter or 0, largest=node.op == "topk")
+    return _reducer(group_labels(node.grouping), _REDUCTIONS[node.op])
+
+
+def _reducer(group_of: Callable[[Labels], Labels], reduce: Callable[[Sequence[float]], float]) -> Step:
+    def step(vector: Sequence[Sample]) -> list[Sample]:
+        groups: dict[Labels, list[float]] = {}
+        for labels, value in vector:
+            groups.setdefault(group_of(labels), []).append(value)
+        return [Sample(labels, reduce(values)) for labels, values in groups.items()]
+
+    return step
+
+
+def _chooser(group_of: Callable[[Labels], Labels], k: int, *, largest: bool) -> Step:
+    """The function of topk and bottomk, which keep samples whole.
+
+    Of equal values those that stand first in the vector are taken, NaN only for want of others.
+    """
+
+    def step(vector: Sequence[Sample]) -> list[Sample]:
+        groups: dict[Labels, list[Sample]] = {}
+        for sample in vector:
+            groups.setdefault(group_of(sample.labels), []).append(sample)
+        return [sample for group in groups.values() for sample in by_value(group, descending=largest)[:k]]
+
+    return step
+
+
+def _sorter(*, descending: bool) -> Step:
+    return lambda vector: by_value(vector, descending=descending)
+
+
+def by_value(vector: Iterable[Sample], *, descending: bool) -> list[Sample]:
+    """Samples by value, equal ones as they were, NaN last either way."""
+
+    def key(sample: Sample) -> tuple[bool, float]:
+        if math.isnan(sample.value):
+            return True, 0.0
+        return False, -sample.value if descending else sample.value
+
+    return sorted(vector, key=key)
+
+
+def _sum(values: Sequence[float]) -> float:
+    total = values[0]  # added one by one: `sum` of Python compensates for rounding, Go does not
+    for value in values[1:]:
+        total += value
+    return total
+
+
+def _mean(values: Sequence[float]) -> float:
+    mean = values[0]
+    for count, value in enumerate(values[1:], 2):
+        mean += (value - mean) / count
+    return mean
+
+
+def largest(values: Sequence[float]) -> float:
+    """The largest; NaN only if there is nothing else."""
+    found = values[0]
+    for value in values:
+        if value > found or math.isnan(found):
+            found = value
+    return found
+
+
+def smallest(values: Sequence[float]) -> float:
+    """The smallest; NaN only if there is nothing else."""
+    found = values[0]
+    for value in values:
+        if value < found or math.isnan(found):
+            found = value
+    return found
+
+
+def variance(values: Sequence[float]) -> float:
+    """The population variance by Welford's method."""
+    mean = values[0]
+    total = 0.0
+    for count, value in enumerate(values[1:], 2):
+        delta = value - mean
+        mean += delta / count
+        total += delta * (value - mean)
+    return total / len(values)
+
+
+_REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
+    "sum": _sum,
+    "avg": _mean,
+    "max": largest,
+    "min": smallest,
+    "count": lambda values: float(len(values)),
+    "stddev": lambda values: math.sqrt(variance(values)),
+    "stdvar": variance,
+}
