@@ -32,10 +32,11 @@ class Server:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if "listening on" in line:
-                self._listening.set()
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+                if "listening on" in line:
+                    self._listening.set()
         self._listening.set()
 
     def wait_until_ready(self) -> Server:
