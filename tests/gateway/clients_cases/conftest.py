@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -19,8 +20,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         httpx.Client(base_url=server.url, timeout=60) as connection,
     ):
         data = streams()
-        for part in (data[::2], data[1::2]):
-            assert connection.post("/loki/api/v1/push", json={"streams": part}).status_code == 204
-            if part is not data:
-                connection.post("/flush").raise_for_status()
+        push(connection, data[::2])
+        connection.post("/flush").raise_for_status()
+        push(connection, data[1::2])
         yield connection
+
+
+def push(connection: httpx.Client, data: list[dict[str, Any]]) -> None:
+    assert connection.post("/loki/api/v1/push", json={"streams": data}).status_code == 204

@@ -96,7 +96,8 @@ def test_case_80_a_client_that_leaves_ends_its_query(prefixed: ServerProcess, qu
             assert wait_until(lambda: running(watcher) == 1)
         left = time.monotonic()
         assert wait_until(lambda: running(watcher) == 0)
-    assert time.monotonic() - left < 1
+    # Less than a second on an idle machine.
+    assert time.monotonic() - left < 3
 
 
 def running(watcher: httpx.Client) -> float:
