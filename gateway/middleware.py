@@ -180,6 +180,14 @@ class _Exchange:
             self.sent += len(body)
             if self.status >= 400:
                 self._body.append(body[:1000])
+            if not self.body_read and not message.get("more_body", False):
+                await self._send({**message, "more_body": True})
+                # The answer is out whole. hypercorn closes the connection of an answer that ends before its request:
+                # clients that send head and body apart would lose it, and with it their next request.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER):
+                        await self.drain()
+                message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
     def said(self) -> str:

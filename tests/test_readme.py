@@ -48,9 +48,10 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
 def test_a_line_pushed_with_curl_comes_back(server: ServerProcess) -> None:
     answer = run(server, blocks("sh")[1])
     assert "HTTP/1.1 204" in answer
-    found = json.loads(answer[answer.index('{"status"') :])["data"]["result"]
-    assert found[0]["stream"]["order"] == "4711"
-    assert found[0]["values"][0][1] == "payment failed: card expired"
+    lines, counts = (json.loads(text)["data"] for text in answer.split("\n") if text.startswith('{"status"'))
+    assert lines["result"][0]["stream"]["order"] == "4711"
+    assert lines["result"][0]["values"][0][1] == "payment failed: card expired"
+    assert (counts["resultType"], counts["result"][0]["metric"]) == ("vector", {"app": "shop"})
 
 
 def test_the_command_line_finds_it_too(server: ServerProcess) -> None:
