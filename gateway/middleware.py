@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import posixpath
 import time
 from collections.abc import MutableMapping
@@ -31,6 +32,9 @@ connection that stalls would be held, and its share of server.ingest_in_flight w
 LINGER = 0.5
 """Seconds that a body nobody wanted is read on after its answer, so that the client sees the answer before the
 connection closes. As Go's server."""
+
+LINGER_BYTES = 256 << 10
+"""Bytes of such a body that are read before the connection is closed all the same. As Go's server."""
 
 
 class Requests:
@@ -186,7 +190,7 @@ class _Exchange:
                 # clients that send head and body apart would lose it, and with it their next request.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LINGER):
-                        await self.drain()
+                        await self.drain(LINGER_BYTES)
                 message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
@@ -194,10 +198,13 @@ class _Exchange:
         """The beginning of an error's body."""
         return b"".join(self._body).decode("utf-8", "replace")
 
-    async def drain(self) -> None:
+    async def drain(self, most: float = math.inf) -> None:
+        """Reads the rest of the request's body, `most` bytes at most, and forgets it."""
+        taken = 0
         with suppress(BodyTooSlow):
-            while not self.body_read:
-                await self.receive()
+            while not self.body_read and taken < most:
+                message = await self.receive()
+                taken += len(message.get("body", b""))
 
 
 def clean_path(scope: MutableMapping[str, Any], prefix: str) -> bytes | None:
