@@ -44,6 +44,7 @@ LEVEL_FIELDS = (
     "Severity_Text",
     "SEVERITY_TEXT",
 )
+"""Names searched for a level, best first."""
 
 
 def _read_rate(value: Any) -> Any:

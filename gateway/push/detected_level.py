@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from config.limits import LEVEL_FIELDS
 from gateway.push.levels import (
     DETECTED_LEVEL,
-    LEVEL_FIELDS,
     LEVELS,
     SEVERITY_NUMBER,
     normalise_level,

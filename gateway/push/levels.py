@@ -10,30 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from config.limits import LEVEL_FIELDS
 from storage.batch import Labels
 
 DETECTED_LEVEL = "detected_level"
 """Structured metadata key under which the level is stored."""
 SEVERITY_NUMBER = "severity_number"
 """Structured metadata key that holds OpenTelemetry's severity number."""
-
-LEVEL_FIELDS = (
-    "level",
-    "LEVEL",
-    "Level",
-    "log.level",
-    "severity",
-    "SEVERITY",
-    "Severity",
-    "SeverityText",
-    "lvl",
-    "LVL",
-    "Lvl",
-    "severity_text",
-    "Severity_Text",
-    "SEVERITY_TEXT",
-)
-"""Names searched for a level where `log_level_fields` is empty, best first."""
 
 LEVELS = (b"unknown", b"trace", b"debug", b"info", b"warn", b"error", b"critical", b"fatal")
 """Every level a line can get; the kernel's codes are indices into it."""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.push.levels import LEVEL_FIELDS, detect_level, line_level, normalise_level, severity_level
+from config.limits import LEVEL_FIELDS
+from gateway.push.levels import detect_level, line_level, normalise_level, severity_level
 from gateway.push.metadata import label_name
 from tests.gateway.push.pushes import labels_of, records
 

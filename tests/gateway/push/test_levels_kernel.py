@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.push.levels import LEVEL_FIELDS, LEVELS, line_level
+from config.limits import LEVEL_FIELDS
+from gateway.push.levels import LEVELS, line_level
 from logql.kernels.levels import line_levels
 from storage.batch import texts
 from tests.gateway.push.pushes import records
