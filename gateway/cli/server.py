@@ -133,7 +133,7 @@ def warmup() -> None:
     weir warmup
     ```
     """
-    from logql.kernels.cache import warmup as compile_kernels  # noqa: PLC0415 - numba
+    from storage.kernels.cache import warmup as compile_kernels  # noqa: PLC0415 - numba
 
     compile_kernels()
 

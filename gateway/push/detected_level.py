@@ -16,7 +16,7 @@ from gateway.push.levels import (
     severity_level,
 )
 from gateway.push.metadata import put_column, take_column
-from logql.kernels.levels import line_levels
+from gateway.push.kernels.levels import line_levels
 from storage.batch import I32, I64, Batch, Column, Labels, Mask, Texts, texts
 
 _NO_LEVEL = -1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.limits import LEVEL_FIELDS
 from gateway.push.levels import LEVELS, line_level
-from logql.kernels.levels import line_levels
+from gateway.push.kernels.levels import line_levels
 from storage.batch import texts
 from tests.gateway.push.pushes import records
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from logql.kernels import cache
+from storage.kernels import cache
 
 REPO = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ REPO = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
 assert "numba" not in sys.modules
-from logql.kernels import cache
+from storage.kernels import cache
 assert "numba" not in sys.modules
 from numba.core import event
 compiled = []
@@ -30,7 +30,7 @@ class Listener(event.Listener):
 event.register("numba:compile", Listener())
 names = cache.warmup()
 import numpy as np
-from logql.kernels.levels import ERROR, line_levels
+from gateway.push.kernels.levels import ERROR, line_levels
 codes = np.zeros(1, np.int8)
 name = np.frombuffer(b"level", np.uint8)
 line_levels(np.frombuffer(b"level=err", np.uint8), np.array([0, 9]), np.array([0]), name, np.array([0, 5]), 2, codes)
@@ -60,12 +60,12 @@ def files_of(folder: Path) -> set[Path]:
 
 def test_a_second_start_from_a_read_only_install_compiles_nothing(tmp_path: Path) -> None:
     site, root = tmp_path / "site", tmp_path / "kernels"
-    for package in ("logql", "storage"):
+    for package in ("config", "gateway", "logql", "storage"):
         shutil.copytree(REPO / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
     installed = files_of(site)
     first = run(site, root)
     assert first["compiled"]
-    assert "logql.kernels.levels" in first["names"]
+    assert "gateway.push.kernels.levels" in first["names"]
     assert Path(first["folder"]).parent == root
     for path in (site, *site.rglob("*")):
         path.chmod(0o555)
@@ -121,11 +121,12 @@ def test_the_folder_is_in_the_users_cache_unless_it_is_named(monkeypatch: pytest
 
 
 def test_the_hash_covers_every_kernel_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in Path(cache.__file__).parent.glob("*.py"):
-        shutil.copy(path, tmp_path)
-    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    for room in cache.ROOMS:
+        folder = Path(*room.split("."))
+        shutil.copytree(REPO / folder, tmp_path / folder)
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "storage" / "kernels" / "cache.py"))
     before = cache.source_hash()
     assert before == cache.source_hash()
-    with (tmp_path / "levels.py").open("a") as file:
+    with (tmp_path / "gateway" / "push" / "kernels" / "levels.py").open("a") as file:
         file.write("# changed\n")
     assert cache.source_hash() != before

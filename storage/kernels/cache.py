@@ -27,6 +27,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+ROOMS = ("storage.kernels", "logql.kernels", "gateway.push.kernels")
+"""Packages that hold kernels, named here and not imported: what is above storage may have kernels of its own."""
+
 ROOT_VARIABLE = "WEIR_KERNEL_CACHE"
 """Environment variable that names the folder in which the cache folders are made."""
 
@@ -64,10 +67,12 @@ def source_hash() -> str:
     digest = hashlib.sha256()
     for package in ("numba", "numpy"):
         digest.update(f"{package}={version(package)}\n".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        source = path.read_bytes()
-        digest.update(f"{path.name}={len(source)}\n".encode())
-        digest.update(source)
+    installed = Path(__file__).parents[2]
+    for room in ROOMS:
+        for path in sorted(installed.joinpath(*room.split(".")).glob("*.py")):
+            source = path.read_bytes()
+            digest.update(f"{room}.{path.name}={len(source)}\n".encode())
+            digest.update(source)
     return digest.hexdigest()[:16]
 
 
@@ -91,8 +96,10 @@ def cache_dir() -> Path:
 
 def warmup() -> list[str]:
     """Compiles every kernel that is not in the cache yet; names of the modules that were loaded, in order."""
-    package = importlib.import_module("logql.kernels")
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__, "logql.kernels."))
+    names = []
+    for room in ROOMS:
+        package = importlib.import_module(room)
+        names += sorted(module.name for module in pkgutil.iter_modules(package.__path__, f"{room}."))
     for name in names:
         importlib.import_module(name)
     return names

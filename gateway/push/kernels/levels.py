@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from logql.kernels.cache import BYTES, OFFSETS, inner, kernel
+from storage.kernels.cache import BYTES, OFFSETS, inner, kernel
 
 UNKNOWN, TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL, FATAL = range(8)
 """Codes written by `line_levels`, in the order of gateway.push.levels.LEVELS."""
