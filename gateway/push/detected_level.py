@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from config.limits import LEVEL_FIELDS
+from gateway.push.kernels.levels import line_levels
 from gateway.push.levels import (
     DETECTED_LEVEL,
     LEVELS,
@@ -16,7 +17,6 @@ from gateway.push.levels import (
     severity_level,
 )
 from gateway.push.metadata import put_column, take_column
-from gateway.push.kernels.levels import line_levels
 from storage.batch import I32, I64, Batch, Column, Labels, Mask, Texts, texts
 
 _NO_LEVEL = -1

@@ -1,6 +1,6 @@
 """The level of one entry, as Loki derives it (Loki's field detection; the recorded answers decide).
 
-This is the rule in its short, row-at-a-time form: the oracle of gateway/push/kernels/levels.py, and what a door that handles
+This is the rule in its short, row-at-a-time form: the oracle of gateway/push/kernels/levels.py, and what a door of
 single entries may call. Case is folded for ASCII letters only (Go folds Unicode; no level and no default field name has
 a letter for which that shows, but for the long s and the dotted capital I).
 """

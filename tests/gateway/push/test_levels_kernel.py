@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.limits import LEVEL_FIELDS
-from gateway.push.levels import LEVELS, line_level
 from gateway.push.kernels.levels import line_levels
+from gateway.push.levels import LEVELS, line_level
 from storage.batch import texts
 from tests.gateway.push.pushes import records
 
