@@ -103,18 +103,20 @@ def texts_from_arrow(array: pa.Array) -> Texts:
     return Texts(payload, bounds.astype(np.int64, copy=False))
 
 
+_ZERO: I64 = np.zeros(1, np.int64)
+
+
 def concat_texts(parts: Sequence[Texts]) -> Texts:
     """All strings of all parts."""
     if len(parts) == 1:
         return parts[0]
-    parts = [part.compact() for part in parts]
-    offsets = np.zeros(sum(len(part) for part in parts) + 1, np.int64)
-    at = base = 0
-    for part in parts:
-        offsets[at + 1 : at + 1 + len(part)] = part.offsets[1:] + base
-        at += len(part)
-        base += len(part.data)
-    return Texts(np.concatenate([part.data for part in parts]), offsets)
+    bounds = [(int(part.offsets[0]), int(part.offsets[-1])) for part in parts]
+    sizes = [last - first for first, last in bounds]
+    ends = np.cumsum(sizes)
+    offsets = np.concatenate([_ZERO, *(part.offsets[1:] for part in parts)])
+    shifts = ends - [last for _, last in bounds]
+    offsets[1:] += np.repeat(shifts, [len(part.offsets) - 1 for part in parts])
+    return Texts(np.concatenate([part.data[a:b] for part, (a, b) in zip(parts, bounds, strict=True)]), offsets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,22 @@ import pyarrow.parquet as pq
 from storage.batch import I32, I64, MAX_COLUMNS, Batch, Column, Pairs
 from storage.build import columns_of_pairs
 from storage.footer import Footer, OriginRange, Spans, encode_footer
+from storage.gather import Gatherer, gather_rows
+from storage.kernels.order import merge_stretches, stretches
 from storage.labels import labels_text
-from storage.rows import concat_batches, metadata_pairs, take_rows
+from storage.rows import metadata_pairs
 from storage.segment import sync_directory, write_all
 from storage.streams import DAY, StreamTable
 
 HOUR = 3_600_000_000_000
 META = "meta."
 """Prefix of a metadata key's column; the map column of the rarer keys is `meta`."""
+
+PAGE_BYTES = 512 << 10
+"""Bytes of a page before compression, so that a reader who wants few rows of a row group unpacks few pages. Pages of
+256 KiB make a file 1.4 % larger and cost a tenth more CPU, these 0.6 % and none against Arrow's 1 MiB."""
+PAGE_STEP = 256
+"""Rows after which Arrow looks whether a page is full; 1,024, its default, are 300 KB of common lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +124,44 @@ def split_days(parts: Sequence[Batch], table: StreamTable) -> list[DayRows]:
     stream = np.concatenate([part.stream for part in parts])
     ts = np.concatenate([part.ts for part in parts])
     lengths = np.concatenate([part.lines.lengths for part in parts])
-    numbers, codes = np.unique(stream, return_inverse=True)
+    numbers = np.flatnonzero(np.bincount(stream)).astype(np.int32)
     names = [labels_text(table[number]) for number in numbers.tolist()]
-    by_name = np.argsort(np.array(names, dtype=object), kind="stable")
-    rank = np.empty(len(numbers), np.int32)
+    by_name = numbers[np.argsort(np.array(names, dtype=object), kind="stable")]
+    rank = np.zeros(int(numbers[-1]) + 1, np.int32)
     rank[by_name] = np.arange(len(numbers), dtype=np.int32)
-    ranks = rank[codes]
-    order = np.lexsort((ts, ranks, ts // HOUR))
-    days = ts[order] // DAY
-    cuts = np.flatnonzero(np.diff(days)) + 1
+    heads = _heads(stream, ts)
+    hours, ranks = ts[heads] // HOUR, rank[stream[heads]]
+    arranged = np.lexsort((ranks, hours))
+    hours, ranks = hours[arranged], ranks[arranged]
+    counts = np.diff(heads, append=len(ts))[arranged]
+    buckets = np.flatnonzero(np.concatenate(([True], (hours[1:] != hours[:-1]) | (ranks[1:] != ranks[:-1]), [True])))
+    order = np.empty(len(ts), np.int64)
+    spare, ends = np.empty(len(ts), np.int64), np.empty(len(heads) + 1, np.int64)
+    merge_stretches(ts, heads[arranged], counts, buckets, order, spare, ends)
+    days = hours // (DAY // HOUR)
+    cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(days)]
+    ends = np.concatenate(([0], np.cumsum(counts)))
     result = []
-    for rows in np.split(order, cuts):
-        used, local = np.unique(ranks[rows], return_inverse=True)
+    for first, last in pairwise(cuts):
+        rows = order[ends[first] : ends[last]]
+        used, local = np.unique(ranks[first:last], return_inverse=True)
         result.append(
             DayRows(
-                day=int(ts[rows[0]] // DAY),
+                day=int(days[first]),
                 order=rows,
-                streams=numbers[by_name][used].astype(np.int32),
-                stream=local.astype(np.int32),
+                streams=by_name[used],
+                stream=np.repeat(local.astype(np.int32), counts[first:last]),
                 ts=ts[rows],
                 lengths=lengths[rows],
             )
         )
     return result
+
+
+def _heads(stream: I32, ts: I64) -> I64:
+    """The first rows of the stretches of one stream and hour in which ts does not descend."""
+    heads = np.empty(len(ts), np.int64)
+    return heads[: stretches(stream, ts, HOUR, heads)].copy()
 
 
 def write_block(
@@ -156,6 +180,8 @@ def write_block(
     dictionaries = {key: _is_dictionary(key, parts) for key in columns}
     names = [labels_text(table[number]) for number in rows.streams.tolist()]
     schema = _schema(columns, dictionaries, has_rest)
+    in_columns = not has_rest and all(part.rest is None for part in parts)
+    gatherer = Gatherer(parts, dictionaries) if in_columns else None
     spans: list[Spans] = []
     sink = _Sink(path)
     writer = pq.ParquetWriter(
@@ -167,13 +193,18 @@ def write_block(
         column_encoding={"ts": "DELTA_BINARY_PACKED", "line": "DELTA_LENGTH_BYTE_ARRAY"},
         write_statistics=["stream", "ts"],
         write_page_checksum=True,
+        data_page_size=PAGE_BYTES,
+        write_batch_size=PAGE_STEP,
     )
     try:
         for number, (start, stop) in enumerate(_row_groups(rows.lengths, options)):
-            batch = _gather(parts, rows.order[start:stop])
-            group = _table(batch, rows.stream[start:stop], names, columns, dictionaries, schema)
-            writer.write_table(group, row_group_size=stop - start)
-            spans.append(_spans(number, rows.stream[start:stop], batch))
+            here = slice(start, stop)
+            if gatherer is not None:
+                batch = gatherer.take(rows.order[here], rows.stream[here], rows.ts[here], rows.lengths[here])
+            else:
+                batch = replace(gather_rows(parts, rows.order[here]), stream=rows.stream[here])
+            writer.write_table(_table(batch, names, columns, dictionaries, schema), row_group_size=stop - start)
+            spans.append(_spans(number, batch))
         footer = Footer(
             tenant=tenant,
             day=rows.day,
@@ -247,38 +278,22 @@ def _row_groups(lengths: I64, options: BlockOptions) -> Iterator[tuple[int, int]
         start = stop
 
 
-def _gather(parts: Sequence[Batch], positions: I64) -> Batch:
-    """The rows at positions in the concatenation of all parts, in that order."""
-    bases = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    of_part = np.searchsorted(bases, positions, side="right") - 1
-    taken, places = [], []
-    for number in np.unique(of_part).tolist():
-        at = np.flatnonzero(of_part == number)
-        taken.append(take_rows(parts[number], positions[at] - bases[number]))
-        places.append(at)
-    joined = concat_batches(taken)
-    place = np.concatenate(places)
-    if bool(np.all(place[1:] > place[:-1])):
-        return joined
-    back = np.empty(len(place), np.int64)
-    back[place] = np.arange(len(place))
-    return take_rows(joined, back)
-
-
 def _table(
     batch: Batch,
-    stream: I32,
     names: Sequence[str],
     columns: Sequence[str],
     dictionaries: dict[str, bool],
     schema: pa.Schema,
 ) -> pa.Table:
-    used, codes = np.unique(stream, return_inverse=True)
+    """The row group; a row's `stream` is its place in `names`."""
+    places = np.zeros(len(names), np.int32)
+    used = np.flatnonzero(np.bincount(batch.stream))
+    places[used] = np.arange(len(used), dtype=np.int32)
     arrays = [
         pa.DictionaryArray.from_arrays(
-            pa.array(codes.astype(np.int32)), pa.array([names[number] for number in used.tolist()], pa.string())
+            pa.array(places[batch.stream]), pa.array([names[number] for number in used.tolist()], pa.string())
         ),
-        pa.array(batch.ts).cast(pa.timestamp("ns")),
+        pa.Array.from_buffers(pa.timestamp("ns"), len(batch), [None, pa.py_buffer(batch.ts)]),
         batch.lines.to_arrow(),
     ]
     metadata, rest = _arrange(batch, columns)
@@ -308,6 +323,9 @@ def _arrow_column(column: Column | None, rows: int, *, dictionary: bool) -> pa.A
         return pa.nulls(rows, kind)
     values = column.values.to_arrow().view(pa.large_string())
     absent = column.codes < 0
+    if not dictionary and len(values) == rows and bool(np.all(absent | (column.codes == np.arange(rows)))):
+        valid = pa.py_buffer(np.packbits(~absent, bitorder="little")) if absent.any() else None
+        return pa.Array.from_buffers(values.type, rows, [valid, *values.buffers()[1:]])
     codes = pa.array(column.codes, mask=absent) if absent.any() else pa.array(column.codes)
     coded = pa.DictionaryArray.from_arrays(codes, values)
     return coded if dictionary else coded.dictionary_decode()
@@ -335,9 +353,9 @@ def metadata_sizes(batch: Batch) -> I64:
     return sizes
 
 
-def _spans(group: int, stream: I32, batch: Batch) -> Spans:
-    hours = batch.ts // HOUR
-    heads = np.flatnonzero(np.concatenate([[True], (stream[1:] != stream[:-1]) | (hours[1:] != hours[:-1])]))
+def _spans(group: int, batch: Batch) -> Spans:
+    stream = batch.stream
+    heads = _heads(stream, batch.ts)
     tails = np.concatenate([heads[1:], [len(stream)]])
     return Spans(
         group=np.full(len(heads), group, np.int32),

@@ -21,6 +21,7 @@ from storage.catalog import BlockRow, Catalog, block_row
 from storage.errors import StorageError
 from storage.figures import Counters, FlushReason
 from storage.footer import OriginRange
+from storage.memory import give_back
 from storage.memtable import Run, join_runs
 from storage.record import Request, Section
 from storage.reserve import Reserve
@@ -133,6 +134,7 @@ class Flusher:
                     self._state.flush_failing = failed
                     self._state.lock.notify_all()
             self._counters.flushes += 1
+        give_back()
 
     # -- the thread
 

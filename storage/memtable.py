@@ -47,6 +47,10 @@ class Run:
     def __len__(self) -> int:
         return len(self.batch)
 
+    def of_record(self, seq: int) -> Run:
+        """The same rows as those of the record of that number."""
+        return Run(self.batch, seq, seq, self.min_ts, self.max_ts, self.nbytes, self.sealed)
+
 
 def make_run(batch: Batch, first_seq: int, last_seq: int) -> Run:
     """A run of a batch that is not empty."""

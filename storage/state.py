@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.batch import I32, I64
+from storage.batch import I32, I64, Batch
 from storage.blockread import Block
+from storage.kernels.order import widen
 from storage.memtable import Run, add_run
 from storage.streams import StreamTable
 
@@ -37,8 +38,7 @@ class Bounds:
 
     def widen(self, stream: I32, ts: I64) -> None:
         """Notes rows of streams that there is room for."""
-        np.minimum.at(self.oldest, stream, ts)
-        np.maximum.at(self.newest, stream, ts)
+        widen(stream, ts, self.oldest, self.newest)
 
     def grown(self, streams: int) -> Bounds:
         """Bounds with room for so many streams: these, or a copy twice as long."""
@@ -54,6 +54,13 @@ class Bounds:
     def held(self) -> NDArray[np.bool_]:
         """bool[n]: whether a stream has rows."""
         return self.newest >= self.oldest
+
+
+def raised(newest: I64, batch: Batch) -> I64:
+    """A copy of int64[streams], the newest ts of each stream, that takes a batch's rows into account."""
+    copy = newest.copy()
+    widen(batch.stream, batch.ts, np.full(len(copy), _OLDEST, np.int64), copy)
+    return copy
 
 
 def empty_bounds(streams: int = 64) -> Bounds:

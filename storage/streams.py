@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Labels, Mask
 from storage.errors import CorruptCatalog
+from storage.kernels.order import times_of_stretches, widen_known
 from storage.labels import labels_id, salted_id
 from storage.rows import spans
 
@@ -28,6 +29,8 @@ _MS = 1_000_000
 _CACHE = 16_384
 """Label sets whose number is kept by Python's hash of the set (and checked): those of one process' streams come again
 and again, and a miss costs some µs."""
+_RECENT = 2_048
+"""Label sets that are kept themselves with their number: most pushes name few, and doors hand on one object a set."""
 
 
 class LabelMatcher(Protocol):
@@ -48,7 +51,7 @@ class LabelMatcher(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DayBounds:
-    """When the streams of one day wrote.
+    """When the streams of one day wrote. `first` and `last` are widened in place as known streams write on.
 
     Attributes:
         streams: int32[k], stream numbers, ascending.
@@ -71,6 +74,7 @@ class StreamTable(Sequence[Labels]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._recent: dict[Labels, int] = {}
         self._cache: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
         # Streams with a salted id. They are found here even where the set that has their plain id is not known.
@@ -100,7 +104,8 @@ class StreamTable(Sequence[Labels]):
         if not 0 <= number < self._count:
             raise IndexError(number)
         codes = self._codes[self._starts[number] : self._starts[number + 1]]
-        return tuple((self._pair_names[code], self._pair_values[code]) for code in codes)
+        names, values = self._pair_names, self._pair_values
+        return tuple([(names[code], values[code]) for code in codes])
 
     @property
     def ids(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
@@ -109,6 +114,16 @@ class StreamTable(Sequence[Labels]):
 
     def intern(self, labels: Labels) -> int:
         """The number of a label set; a new one if it was never seen."""
+        recent = self._recent.get(labels)
+        if recent is not None:
+            return recent
+        number = self._number(labels)
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        self._recent[labels] = number
+        return number
+
+    def _number(self, labels: Labels) -> int:
         key = hash(labels)
         number = self._cache.get(key)
         if number is not None and self[number] == labels:
@@ -250,23 +265,43 @@ class StreamTable(Sequence[Labels]):
         """Notes that the streams wrote at `ts` (ns); both of length n, in any order."""
         if not len(ts):
             return
-        days = ts // DAY
-        first_day, last_day = int(days.min()), int(days.max())
+        number, low, high = np.empty(len(ts), np.int32), *np.empty((2, len(ts)), np.int64)
+        count = times_of_stretches(streams, ts, number, low, high)
+        number, low, high = number[:count], low[:count], high[:count]
+        first_day, last_day = int(low.min()) // DAY, int(high.max()) // DAY
         if first_day == last_day:
-            self._touch_day(first_day, streams, ts)
+            if count > 1 or not self._knows(first_day, int(number[0]), int(low[0]), int(high[0])):
+                self._touch_day(first_day, number, low, high)
             return
+        days = ts // DAY
         for day in np.unique(days).tolist():
             at = days == day
-            self._touch_day(day, streams[at], ts[at])
+            self._touch_day(day, streams[at], ts[at], ts[at])
 
-    def _touch_day(self, day: int, streams: I32, ts: I64) -> None:
-        offset = ts - day * DAY
+    def _knows(self, day: int, stream: int, low: int, high: int) -> bool:
+        """Whether the day's bounds of a stream hold these times (ns) already: the rule for pushes of a line or two."""
+        old = self._days.get(day)
+        if old is None:
+            return False
+        at = int(old.streams.searchsorted(stream))
+        if at == len(old.streams) or old.streams[at] != stream:
+            return False
+        begin = day * DAY
+        return bool(old.first[at] <= (low - begin) // _MS and -((begin - high) // _MS) <= old.last[at])
+
+    def _touch_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
+        begin = day * DAY
+        first, last = ((low - begin) // _MS).astype(np.int32), (-((begin - high) // _MS)).astype(np.int32)
+        with self._lock:
+            old = self._days.get(day)
+            if old is not None and widen_known(old.streams, old.first, old.last, streams, first, last):
+                return
         numbers, inverse = np.unique(streams, return_inverse=True)
-        first = np.full(len(numbers), np.iinfo(np.int32).max, np.int32)
-        last = np.full(len(numbers), -1, np.int32)
-        np.minimum.at(first, inverse, (offset // _MS).astype(np.int32))
-        np.maximum.at(last, inverse, (-(-offset // _MS)).astype(np.int32))
-        self.merge_day(day, DayBounds(numbers.astype(np.int32), first, last))
+        firsts = np.full(len(numbers), np.iinfo(np.int32).max, np.int32)
+        lasts = np.full(len(numbers), -1, np.int32)
+        np.minimum.at(firsts, inverse, first)
+        np.maximum.at(lasts, inverse, last)
+        self.merge_day(day, DayBounds(numbers.astype(np.int32), firsts, lasts))
 
     def merge_day(self, day: int, bounds: DayBounds) -> None:
         """Widens a day's bounds by those of some of its streams."""

@@ -23,7 +23,7 @@ import numpy as np
 from storage.batch import I32, Labels, empty_batch
 from storage.errors import StorageUnavailable
 from storage.figures import Counters
-from storage.record import Section, encode
+from storage.record import Encoder, Section
 from storage.segment import Kind, SegmentHeader, pack_header, pack_record, segment_name, sync_directory, write_all
 
 log = logging.getLogger("weir.wal")
@@ -66,6 +66,7 @@ class Wal:
         self.next_seq = next_seq
         self._size = 0
         self._synced = 0
+        self._encoder = Encoder()
         self._known: dict[str, np.ndarray] = {}
         self._echo: dict[str, tuple[Sequence[Labels], I32]] = {}
         self._gaps: list[tuple[int, int]] = []
@@ -161,7 +162,7 @@ class Wal:
         assert self._header is not None
         began = self._size
         try:
-            body = encode(self._with_names(sections))
+            body = self._encoder.encode(self._with_names(sections))
             data = pack_record(self._header, began, kind, seq, body)
             write_all(self._fd, data)
             self._size += len(data)
@@ -211,7 +212,11 @@ class Wal:
             if known is not None:
                 grown[: len(known)] = known
             known = self._known[section.tenant] = grown
-        numbers = np.unique(section.batch.stream[~known[section.batch.stream]])
+        parts = (section.batch, *section.more)
+        fresh = [part.stream[~known[part.stream]] for part in parts]
+        if not any(map(len, fresh)):
+            return fresh[0]
+        numbers = np.unique(np.concatenate(fresh))
         known[numbers] = True
         return numbers.astype(np.int32)
 

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from storage.batch import Batch
+from storage.batch import Batch, empty_batch
 from storage.batchids import BatchId, BatchIds
 from storage.duplicates import new_rows
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
 from storage.figures import Counters
-from storage.memtable import make_run
+from storage.memtable import RUN_BYTES, RUN_ROWS, Run, make_run
 from storage.record import Request, Section
 from storage.reserve import Reserve
-from storage.rows import concat_batches, renumber, take_rows
-from storage.state import State, Tenant
+from storage.rows import join_on, take_rows
+from storage.state import State, Tenant, raised
 from storage.wal import Wal
 
 log = logging.getLogger("weir.storage")
@@ -66,11 +66,13 @@ class _Taken:
 
     Attributes:
         section: what goes to the log.
+        runs: the same entries for memory; their record has no number yet.
         dropped: per item, how many of its entries are in memory already.
         dropped_bytes: line bytes of those.
     """
 
     section: Section
+    runs: tuple[Run, ...]
     dropped: list[int]
     dropped_bytes: int
 
@@ -147,6 +149,7 @@ class Writer:
                 self._deliver(partial(_answer, group, outcomes))
             except Exception:  # an event loop that is closed: nobody waits for the answers, the rows are stored
                 log.exception("the answers to a group of %d batches could not be delivered", len(group))
+            del group, outcomes  # not kept while the next group is awaited: their batches may be flushed by then
             self._committed()
 
     def _take_group(self) -> list[Item]:
@@ -164,9 +167,12 @@ class Writer:
             self._wait_for_room()
             with self.commit_lock:
                 self._admit()
-                return self._store(group)
+                outcomes = self._store(group)
+            self._counters.refusing = False
+            return outcomes
         except StorageUnavailable as refusal:
             self._counters.refused_batches += len(group)
+            self._counters.refusing = True
             return [refusal] * len(group)
         except Exception as error:  # the thread must outlive any batch: its sender is told, the others go on
             log.exception("a group of %d batches could not be stored", len(group))
@@ -229,27 +235,35 @@ class Writer:
     @staticmethod
     def _take(tenant: Tenant, items: list[Item]) -> _Taken:
         """The items' entries on the tenant's table without duplicates."""
-        parts = []
-        for item in items:
-            numbers = np.fromiter(map(tenant.table.intern, item.batch.streams), np.int32, len(item.batch.streams))
-            parts.append(renumber(item.batch, tenant.table, numbers))
-        batch = concat_batches(parts)
-        sizes = np.array([len(part) for part in parts], np.int64)
-        kept = sizes
-        dropped_bytes = 0
         view = tenant.view
-        newest = view.bounds.grown(len(tenant.table)).newest
-        keep = new_rows(batch, newest, view.memory) if len(batch) else None
-        if keep is not None:
-            kept = np.diff(np.searchsorted(keep, np.cumsum(sizes), side="left"), prepend=0)
-            kept_batch = take_rows(batch, keep)
-            dropped_bytes = batch.lines.nbytes - kept_batch.lines.nbytes
-            batch = kept_batch
+        kept: list[int] = []
+        runs: list[Run] = []
+        dropped_bytes = 0
+        joined = [
+            (some, join_on(tenant.table, tenant.table.intern, [item.batch for item in some]))
+            for some in _joinable(items)
+        ]
+        held, newest = view.memory, view.bounds.grown(len(tenant.table)).newest
+        for some, pushed in joined:
+            sizes = [len(item.batch.ts) for item in some]
+            batch = pushed
+            keep = new_rows(batch, newest, held) if len(batch) else None
+            if keep is not None:
+                batch = take_rows(batch, keep)
+                dropped_bytes += pushed.lines.nbytes - batch.lines.nbytes
+                sizes = np.diff(np.searchsorted(keep, np.cumsum(sizes), side="left"), prepend=0).tolist()
+            kept += sizes
+            if len(batch):
+                runs.append(make_run(batch, 0, 0))
+                if pushed is not joined[-1][1]:  # for those after it, it counts as memory
+                    newest, held = raised(newest, batch), (*held, runs[-1])
         requests = tuple(
-            Request(rows, item.batch_id.id if item.batch_id else None, item.batch_id.digest if item.batch_id else None)
-            for rows, item in zip(kept.tolist(), items, strict=True)
+            Request(rows, item.batch_id.id, item.batch_id.digest) if item.batch_id else Request(rows)
+            for rows, item in zip(kept, items, strict=True)
         )
-        return _Taken(Section(tenant.name, (), requests, batch), (sizes - kept).tolist(), dropped_bytes)
+        first, *more = [run.batch for run in runs] or [empty_batch(tenant.table)]
+        dropped = [len(item.batch.ts) - rows for rows, item in zip(kept, items, strict=True)]
+        return _Taken(Section(tenant.name, (), requests, first, (), tuple(more)), tuple(runs), dropped, dropped_bytes)
 
     def _publish(self, tenant: Tenant, taken: _Taken, seq: int) -> None:
         section = taken.section
@@ -258,10 +272,30 @@ class Writer:
         for request in section.requests:
             if request.batch_id is not None and request.digest is not None:
                 self._ids.add(tenant.name, request.batch_id, request.digest, self._wal.segment)
-        if not len(section.batch):
+        if not taken.runs:
             return
-        run = make_run(section.batch, seq, seq)
-        self._counters.chunks_created += 1
+        runs = [run.of_record(seq) for run in taken.runs]
+        self._counters.chunks_created += len(runs)
         with self._state.lock:
-            tenant.set_view(tenant.view.with_run(run, len(tenant.table)))
-        tenant.table.touch(section.batch.stream, section.batch.ts)
+            view = tenant.view
+            for run in runs:
+                view = view.with_run(run, len(tenant.table))
+            tenant.set_view(view)
+        for run in runs:
+            tenant.table.touch(run.batch.stream, run.batch.ts)
+
+
+def _joinable(items: list[Item]) -> Iterator[list[Item]]:
+    """The items in order, small ones together: what is large enough for a run of its own is not copied."""
+    small: list[Item] = []
+    rows = size = 0
+    for item in items:
+        count, nbytes = len(item.batch.ts), item.batch.lines.nbytes
+        if small and (rows + count > RUN_ROWS or size + nbytes > RUN_BYTES):
+            yield small
+            small, rows, size = [], 0, 0
+        small.append(item)
+        rows += count
+        size += nbytes
+    if small:
+        yield small

@@ -27,7 +27,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-ROOMS = ("storage.kernels", "logql.kernels", "gateway.push.kernels")
+ROOMS = (
+    "storage.kernels",
+    "logql.kernels",
+    "gateway.push.kernels",
+    "gateway.query.kernels",
+    "gateway.forward.kernels",
+)
 """Packages that hold kernels, named here and not imported: what is above storage may have kernels of its own."""
 
 ROOT_VARIABLE = "WEIR_KERNEL_CACHE"
@@ -124,4 +130,6 @@ def _numba() -> Any:
     os.environ["NUMBA_CACHE_DIR"] = str(cache_dir())
     numba = importlib.import_module("numba")
     numba.config.CACHE_DIR = str(cache_dir())
+    # numba imports it at the first call of a kernel, 50 ms that belong to the start and not to the first push.
+    importlib.import_module("numpy.ma")
     return numba

@@ -18,16 +18,14 @@ REPO = Path(__file__).parents[2]
 
 # Run in a process of its own: loads all kernels, calls one, and says what was compiled and where.
 PROGRAM = """
-import json, sys
-assert "numba" not in sys.modules
-from storage.kernels import cache
-assert "numba" not in sys.modules
+import json
 from numba.core import event
 compiled = []
 class Listener(event.Listener):
     def on_start(self, found): compiled.append(str(found.data["dispatcher"]))
     def on_end(self, found): pass
 event.register("numba:compile", Listener())
+from storage.kernels import cache  # and with storage the kernels it uses
 names = cache.warmup()
 import numpy as np
 from gateway.push.kernels.levels import ERROR, line_levels
