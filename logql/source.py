@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from storage.batch import Batch
+from storage.batch import I64, Batch
+from storage.reading import EVERYTHING, Columns, Times, Totals
 
 
 class MatchOp(StrEnum):
@@ -36,9 +37,10 @@ class Direction(StrEnum):
 
 
 class Unit(Protocol):
-    """One readable piece of a scan: a row group of a block or a chunk of the memtable.
+    """One readable piece of a scan: a row group of a block or a run of the memtable.
 
-    The bounds are known before anything is read, so that a query may stop without reading.
+    The bounds are known before anything is read, so that a query may stop without reading. Times cost little, lines
+    much: a query asks for times first, and for the lines of those entries alone that it cannot do without.
     """
 
     @property
@@ -61,11 +63,29 @@ class Unit(Protocol):
         """Whether reading touches no file."""
 
     @property
-    def compressed_bytes(self) -> int:
-        """Bytes that reading takes from disk; 0 in memory."""
+    def bytes_read(self) -> int:
+        """Bytes taken from disk so far; 0 in memory."""
 
-    def read(self) -> Batch:
-        """The matching entries with start <= ts < end, duplicates dropped, sorted by (ts, stream id, arrival)."""
+    def has_metadata(self, names: frozenset[str] | None) -> bool:
+        """Whether entries may have structured metadata of one of the names; None: any at all."""
+
+    def totals(self) -> Totals | None:
+        """What is known of the matching entries with start <= ts < end without reading any; None: not enough."""
+
+    def times(self) -> Times:
+        """The matching entries with start <= ts < end, duplicates dropped.
+
+        Those of one stream and time stand as they came.
+        """
+
+    def read(self, times: Times, columns: Columns = EVERYTHING) -> Batch:
+        """Entries that `times` gave, or some of them, in that order.
+
+        They are the batch's selection, whose other rows mean nothing; without a selection they are all its rows.
+        """
+
+    def lengths(self, times: Times) -> I64:
+        """int64[n], bytes of the lines of such entries."""
 
 
 class Source(Protocol):
@@ -82,5 +102,5 @@ class Source(Protocol):
         """Units that may hold matching entries with start <= ts < end (ns).
 
         They come in the order in which a log query wants them: ascending min_ts for FORWARD, descending max_ts for
-        BACKWARD. One entry comes from exactly one unit.
+        BACKWARD. One entry comes from exactly one unit. Units may be read by several threads, each by one at a time.
         """

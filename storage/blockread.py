@@ -13,16 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.batch import I32, I64, Batch, Column, Labels, Pairs, Texts, texts, texts_from_arrow
+from storage.batch import I32, I64, Batch, Column, Pairs, Texts, empty_batch, texts, texts_from_arrow
 from storage.blockwrite import META
 from storage.errors import CorruptBlock
 from storage.footer import Footer, OriginRange, decode_footer
+from storage.pages import open_pages
+from storage.reading import EVERYTHING, Columns, Times
 from storage.rows import spans
 
 OPEN_READERS = 64
 """Parquet files that each thread keeps open. Opening one costs 0.8 ms; one open costs a mapping and its metadata."""
 FOOTERS = 256
 """Footers kept decoded in the process."""
+_FEW = 4
+"""Lines are copied out of their pages when fewer than one in this many of those is wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,34 +102,63 @@ def stream_bounds(footer: Footer) -> tuple[I64, I64]:
     return low, high
 
 
-def read_rows(
-    path: Path,
-    group: int,
-    rows: I64,
-    stream: I32,
-    streams: Sequence[Labels],
-    columns: Sequence[str],
-) -> Batch:
-    """Rows of one row group.
+def read_rows(path: Path, group: int, times: Times, names: Sequence[str], wanted: Columns = EVERYTHING) -> Batch:
+    """Entries of one row group.
 
     Args:
         path: the block.
         group: row group.
-        rows: int64[n], ascending row numbers within it.
-        stream: int32[n], their stream numbers.
-        streams: what those index.
-        columns: metadata keys with a column of their own.
+        times: the entries; `rows` are numbers within the row group.
+        names: metadata keys with a column of their own.
+        wanted: what to read of them.
+
+    Returns:
+        A batch whose selection is the entries, or whose rows are.
 
     Raises:
         CorruptBlock: a page's checksum is wrong or it cannot be decoded.
     """
-    reader = open_reader(path)
-    wanted = ["ts", "line", *(META + key for key in columns)]
-    if "meta" in reader.schema_arrow.names:
-        wanted.append("meta")
-    table = _read_group(path, group, wanted)
-    every = len(rows) == table.num_rows
-    index = None if every else pa.array(rows)
+    count = len(times)
+    if not count:
+        return empty_batch(times.streams)
+    metadata, rest = _metadata(path, group, times.rows, names, wanted.metadata)
+    if not wanted.lines:
+        return Batch(times.streams, times.stream, times.ts, _no_lines(count), metadata, rest)
+    lines, places = open_pages(path).lines(group, times.rows)
+    if places is None:
+        return Batch(times.streams, times.stream, times.ts, lines, metadata, rest)
+    if _FEW * count < len(lines) or rest is not None:
+        return Batch(times.streams, times.stream, times.ts, lines.take(places), metadata, rest)
+    stream, ts = np.zeros(len(lines), np.int32), np.zeros(len(lines), np.int64)
+    stream[places], ts[places] = times.stream, times.ts
+    spread = {key: _spread(column, places, len(lines)) for key, column in metadata.items()}
+    return Batch(times.streams, stream, ts, lines, spread, None, places)
+
+
+def _spread(column: Column, places: I64, rows: int) -> Column:
+    codes = np.full(rows, -1, np.int32)
+    codes[places] = column.codes
+    return Column(codes, column.values)
+
+
+def _no_lines(count: int) -> Texts:
+    return Texts(np.zeros(0, np.uint8), np.zeros(count + 1, np.int64))
+
+
+def _metadata(
+    path: Path, group: int, rows: I64, names: Sequence[str], wanted: frozenset[str] | None
+) -> tuple[dict[str, Column], Pairs | None]:
+    """The structured metadata of rows of a row group."""
+    chosen = [name for name in names if wanted is None or name in wanted]
+    columns = [META + name for name in chosen]
+    # Which keys the map column holds is not known before it is read.
+    has_rest = (wanted is None or bool(wanted)) and "meta" in open_reader(path).schema_arrow.names
+    if has_rest:
+        columns.append("meta")
+    if not columns:
+        return {}, None
+    table = _read_group(path, group, columns)
+    index = None if len(rows) == table.num_rows else pa.array(rows)
 
     def column(name: str) -> pa.Array:
         chunked = table.column(name)
@@ -133,25 +166,11 @@ def read_rows(
         return array if index is None else array.take(index)
 
     metadata = {}
-    for key in columns:
-        found = _column(column(META + key))
+    for name in chosen:
+        found = _column(column(META + name))
         if found is not None:
-            metadata[key] = found
-    return Batch(
-        streams=streams,
-        stream=stream,
-        ts=column("ts").cast(pa.int64()).to_numpy(),
-        lines=texts_from_arrow(column("line")),
-        metadata=metadata,
-        rest=_pairs(column("meta")) if "meta" in wanted else None,
-    )
-
-
-def read_times(path: Path, group: int, rows: I64, stream: I32, streams: Sequence[Labels]) -> Batch:
-    """As read_rows with the ts column alone: lines are empty. Raises CorruptBlock."""
-    table = _read_group(path, group, ["ts"])
-    ts = table.column("ts").combine_chunks().cast(pa.int64()).to_numpy()[rows]
-    return Batch(streams, stream, ts, Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64)))
+            metadata[name] = found
+    return metadata, _pairs(column("meta")) if has_rest else None
 
 
 def _read_group(path: Path, group: int, columns: list[str]) -> pa.Table:
@@ -191,8 +210,10 @@ def _pairs(array: pa.Array) -> Pairs | None:
 
 def wanted_rows(
     footer: Footer, numbers: I32, group: int, accepted: np.ndarray, start: int, end: int
-) -> tuple[I64, I32]:
+) -> tuple[I64, I32, bool]:
     """Row numbers of a row group in accepted streams' spans that overlap start..end, and their stream numbers.
+
+    And whether all of those rows lie within start..end.
 
     Args:
         footer: the block's.
@@ -208,5 +229,10 @@ def wanted_rows(
     chosen = first + np.flatnonzero(
         accepted[said.stream[here]] & (said.max_ts[here] >= start) & (said.min_ts[here] < end)
     )
-    rows = spans(said.row[chosen], said.rows[chosen])
-    return rows, np.repeat(numbers[said.stream[chosen]], said.rows[chosen])
+    starts, counts = said.row[chosen], said.rows[chosen]
+    if len(chosen) and bool((starts[1:] == starts[:-1] + counts[:-1]).all()):
+        rows = np.arange(starts[0], starts[-1] + counts[-1])
+    else:
+        rows = spans(starts, counts)
+    inside = bool(((said.min_ts[chosen] >= start) & (said.max_ts[chosen] < end)).all())
+    return rows, np.repeat(numbers[said.stream[chosen]], counts), inside

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Batch, Mask, Texts
 from storage.memtable import Run
+from storage.reading import Times
 from storage.rows import concat_batches, metadata_pairs, take_rows
 
 
@@ -70,7 +71,7 @@ def shared_times(stream: I32, ts: I64) -> Mask | None:
     return shared
 
 
-def rows_at(batch: Batch, stream: I32, ts: I64) -> I64:
+def rows_at(batch: Batch | Times, stream: I32, ts: I64) -> I64:
     """Row numbers of `batch` whose (stream, ts) is among the given pairs."""
     times = np.unique(ts)
     at = np.minimum(np.searchsorted(times, batch.ts), len(times) - 1)

@@ -124,7 +124,10 @@ class TenantFigures:
 
 @dataclass(slots=True)
 class Counters:
-    """Totals since the start. Written by storage's threads, read by anyone."""
+    """Totals since the start, and whether the last write to the log was refused (`refusing`).
+
+    Written by storage's threads, read by anyone.
+    """
 
     wal_records: int = 0
     wal_bytes: int = 0
@@ -133,6 +136,7 @@ class Counters:
     wal_disk_full: int = 0
     wal_segments_removed: int = 0
     refused_batches: int = 0
+    refusing: bool = False
     deduplicated_batches: int = 0
     duplicate_entries: int = 0
     chunks_created: int = 0
@@ -164,6 +168,7 @@ class Figures:
         reserve_held: whether space is kept back.
         queued_batches: that wait for the log.
         flush_queue: tenants whose rows a flush has taken and not stored yet.
+        flush_failing: the last flush failed.
     """
 
     counters: Counters
@@ -180,3 +185,4 @@ class Figures:
     reserve_held: bool
     queued_batches: int
     flush_queue: int
+    flush_failing: bool = False

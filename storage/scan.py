@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from storage.batch import I32, I64, Batch, Mask
-from storage.blockread import Block, read_footer, read_rows, read_times, wanted_rows
-from storage.duplicates import repeats, rows_at
+from storage.blockread import Block, read_footer, read_rows, wanted_rows
+from storage.duplicates import rows_at
 from storage.footer import Footer
 from storage.memtable import Run
-from storage.rows import concat_batches, take_rows
+from storage.pages import BlockPages, open_pages
+from storage.reading import EVERYTHING, Columns, Times, Totals
+from storage.repeats import BlockRows, Held, overlapping, repeated, repeated_in_block
+from storage.rows import take_rows
 from storage.state import Bounds, View
 from storage.streams import StreamTable
 
@@ -31,11 +34,6 @@ class Window:
     accepted: Mask
     start: int
     end: int
-
-    def rows(self, batch: Batch) -> I64:
-        """Row numbers of a batch that are wanted."""
-        inside = self.accepted[batch.stream] & (batch.ts >= self.start) & (batch.ts < self.end)
-        return np.flatnonzero(inside)
 
 
 class MemorySource:
@@ -62,12 +60,14 @@ class BlockSource:
     def __init__(self, block: Block, window: Window) -> None:
         self.block = block
         self._window = window
-        within = window.accepted[block.streams] & (block.stream_max >= window.start) & (block.stream_min < window.end)
-        self.streams: I32 = block.streams[within]
-        self.low: I64 = block.stream_min[within]
-        self.high: I64 = block.stream_max[within]
+        self._near = window.accepted[block.streams]
+        self._near &= (block.stream_max >= window.start) & (block.stream_min < window.end)
         self._footer: Footer | None = None
-        self._numbers: I32 | None = None
+        self._pages: BlockPages | None = None
+
+    def is_wanted(self) -> bool:
+        """Whether rows of it may be."""
+        return bool(self._near.any())
 
     @property
     def footer(self) -> Footer:
@@ -77,140 +77,77 @@ class BlockSource:
         return self._footer
 
     @property
-    def numbers(self) -> I32:
-        """int32[k], the footer's streams as numbers of the table."""
-        if self._numbers is None:
-            self._numbers = self._window.table.numbers(np.array(self.footer.stream_ids, np.uint64))
-        return self._numbers
+    def pages(self) -> BlockPages:
+        """The block's pages, found when they are first needed. Raises CorruptBlock."""
+        if self._pages is None:
+            self._pages = open_pages(self.block.path)
+        return self._pages
 
-    def groups(self) -> list[tuple[int, int, int, int]]:
-        """(row group, min ts, max ts, rows) of the row groups with rows that may be wanted."""
+    def groups(self) -> list[tuple[int, int, int]]:
+        """(row group, min ts, max ts) of the row groups with rows that may be wanted."""
         said = self.footer.spans
         window = self._window
-        chosen = window.accepted[self.numbers[said.stream]]
-        chosen &= (said.max_ts >= window.start) & (said.min_ts < window.end)
-        at = np.flatnonzero(chosen)
+        at = np.flatnonzero(self._near[said.stream] & (said.max_ts >= window.start) & (said.min_ts < window.end))
         if not len(at):
             return []
         group = said.group[at]  # ascending: spans stand in row order
         heads = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
         low = np.minimum.reduceat(said.min_ts[at], heads)
         high = np.maximum.reduceat(said.max_ts[at], heads)
-        rows = np.add.reduceat(said.rows[at], heads)
-        return list(zip(group[heads].tolist(), low.tolist(), high.tolist(), rows.tolist(), strict=True))
+        return list(zip(group[heads].tolist(), low.tolist(), high.tolist(), strict=True))
 
-    def read(self, group: int, accepted: Mask, start: int, end: int) -> Batch:
-        """Rows of a row group in accepted streams' spans that overlap start..end, in block order."""
-        footer, numbers = self.footer, self.numbers
-        rows, stream = wanted_rows(footer, numbers, group, accepted[numbers], start, end)
-        return read_rows(self.block.path, group, rows, stream, self._window.table, footer.columns)
+    def times(self, group: int) -> Times:
+        """The rows of a row group that are wanted, repeats of other blocks' among them. Raises CorruptBlock."""
+        window = self._window
+        rows, stream, inside = wanted_rows(self.footer, self.block.streams, group, self._near, window.start, window.end)
+        times = Times(window.table, rows, stream, self.pages.timestamps(group, rows))
+        return times if inside else _within(times, window)
 
-    def rows_like(self, stream: I32, ts: I64) -> list[Batch]:
-        """The rows whose (stream, ts) is among the given pairs: times are read first, lines only where one is."""
-        accepted: Mask = np.zeros(len(self._window.table), np.bool_)
-        accepted[stream] = True
-        low, high = int(ts.min()), int(ts.max()) + 1
-        found = []
-        for group in range(int(self.footer.spans.group[-1]) + 1):
-            rows, numbers = wanted_rows(self.footer, self.numbers, group, accepted[self.numbers], low, high)
-            if not len(rows):
-                continue
-            times = read_times(self.block.path, group, rows, numbers, self._window.table)
-            at = rows_at(times, stream, ts)
-            if len(at):
-                columns = self.footer.columns
-                found.append(read_rows(self.block.path, group, rows[at], numbers[at], self._window.table, columns))
-        return found
+    def totals(self, group: int) -> Totals | None:
+        """What the footer says of a row group's rows that are wanted; None if spans reach out of the window."""
+        said, window = self.footer.spans, self._window
+        first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
+        at = first + np.flatnonzero(
+            self._near[said.stream[first:last]]
+            & (said.max_ts[first:last] >= window.start)
+            & (said.min_ts[first:last] < window.end)
+        )
+        low, high = said.min_ts[at], said.max_ts[at]
+        if not len(at) or int(low.min()) < window.start or int(high.max()) >= window.end:
+            return None
+        stream = self.block.streams[said.stream[at]]
+        return Totals(window.table, stream, said.rows[at], said.line_bytes[at], low, high)
 
 
-Held = MemorySource | BlockSource
+def _within(times: Times, window: Window) -> Times:
+    inside = np.flatnonzero((times.ts >= window.start) & (times.ts < window.end))
+    return times if len(inside) == len(times) else times.take(inside)
 
 
-class Overlaps:
-    """Which streams of which sources may repeat rows of an earlier source: their times overlap."""
-
-    def __init__(self, sources: Sequence[Held]) -> None:
-        """Takes the sources in order of arrival."""
-        self._sources = sources
-        self._suspects = self._find()
-
-    def _find(self) -> I32:
-        """Streams of which two sources hold overlapping times, ascending."""
-        none: I32 = np.zeros(0, np.int32)
-        if len(self._sources) < 2:
-            return none
-        stream = np.concatenate([source.streams for source in self._sources])
-        low = np.concatenate([source.low for source in self._sources])
-        high = np.concatenate([source.high for source in self._sources])
-        if len(np.unique(stream)) == len(stream):
-            return none
-        order = np.lexsort((low, stream))
-        stream, low, high = stream[order], low[order], high[order]
-        # How far the spans before one reach, per stream: the greatest so far of (stream, rank of the end), which starts
-        # anew where the stream does because streams ascend.
-        ends, rank = np.unique(high, return_inverse=True)
-        reach = np.maximum.accumulate(stream.astype(np.int64) * len(ends) + rank)
-        same = stream[1:] == stream[:-1]
-        return np.unique(stream[1:][same & (low[1:] <= ends[reach[:-1] % len(ends)])])
-
-    def drop(self, batch: Batch, place: int) -> Batch:
-        """The rows of source `place` in `batch` that repeat none of an earlier source."""
-        if not len(self._suspects) or not len(batch):
-            return batch
-        suspect = np.isin(batch.stream, self._suspects)
-        if not suspect.any():
-            return batch
-        earlier: list[Batch] = []
-        doubtful: Mask = np.zeros(len(batch), np.bool_)
-        for source in self._sources[:place]:
-            near = suspect & self._within(batch, source)
-            if near.any():
-                found = source.rows_like(batch.stream[near], batch.ts[near])
-                if found:
-                    earlier.extend(found)
-                    doubtful |= near
-        if not earlier:
-            return batch
-        at = np.flatnonzero(doubtful)
-        joined = concat_batches([*earlier, take_rows(batch, at)])
-        repeated = repeats(joined)[len(joined) - len(at) :]
-        if not repeated.any():
-            return batch
-        keep: Mask = np.ones(len(batch), np.bool_)
-        keep[at[repeated]] = False
-        return take_rows(batch, np.flatnonzero(keep))
-
-    @staticmethod
-    def _within(batch: Batch, source: Held) -> Mask:
-        """bool[n]: rows whose ts lies in the source's bounds of their stream."""
-        order = np.argsort(source.streams)
-        streams = source.streams[order]
-        if not len(streams):
-            return np.zeros(len(batch), np.bool_)
-        at = np.minimum(np.searchsorted(streams, batch.stream), len(streams) - 1)
-        low, high = source.low[order][at], source.high[order][at]
-        inside: Mask = (streams[at] == batch.stream) & (batch.ts >= low) & (batch.ts <= high)
-        return inside
+def _without(times: Times, places: I64) -> Times:
+    """The entries but those at `places`."""
+    kept: Mask = np.ones(len(times), np.bool_)
+    kept[places] = False
+    return times.take(np.flatnonzero(kept))
 
 
-def in_query_order(batch: Batch, table: StreamTable) -> Batch:
-    """The batch sorted by (ts, stream id, arrival); rows of one stream must stand in (ts, arrival) order or arrival."""
-    if len(batch) < 2:
-        return batch
-    return take_rows(batch, np.lexsort((table.ids[batch.stream], batch.ts)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MemoryUnit:
-    """A run of the memtable; a logql.source.Unit."""
+    """A run of the memtable; a logql.source.Unit.
+
+    Attributes:
+        run: its rows.
+        window: what is asked for.
+        earlier: blocks that may hold rows of the run already.
+        arrival: place among the scan's units.
+    """
 
     run: Run
     window: Window
-    overlaps: Overlaps
-    place: int
+    earlier: Sequence[Held]
     arrival: int
     in_memory: bool = True
-    compressed_bytes: int = 0
+    bytes_read: int = 0
 
     @property
     def min_ts(self) -> int:
@@ -222,65 +159,129 @@ class MemoryUnit:
         """No entry is newer, ns."""
         return min(self.run.max_ts, self.window.end - 1)
 
-    def read(self) -> Batch:
-        """The wanted entries in query order."""
-        batch = take_rows(self.run.batch, self.window.rows(self.run.batch))
-        return in_query_order(self.overlaps.drop(batch, self.place), self.window.table)
+    def has_metadata(self, names: frozenset[str] | None) -> bool:
+        """Whether entries have structured metadata of one of the names; None: any at all."""
+        batch = self.run.batch
+        keys = [*batch.metadata, *(batch.rest.names if batch.rest is not None else ())]
+        return bool(keys) if names is None else not names.isdisjoint(keys)
+
+    def totals(self) -> Totals | None:
+        """A run says nothing of its streams."""
+        return None
+
+    def times(self) -> Times:
+        """The wanted entries, in order of arrival."""
+        batch, window = self.run.batch, self.window
+        if self.run.min_ts >= window.start and self.run.max_ts < window.end:
+            wanted = window.accepted[batch.stream]
+        else:
+            wanted = window.accepted[batch.stream] & (batch.ts >= window.start) & (batch.ts < window.end)
+        rows = np.flatnonzero(wanted)
+        times = Times(window.table, rows, batch.stream[rows], batch.ts[rows])
+        known = repeated(times, self.earlier, lambda some: take_rows(batch, some.rows))
+        return _without(times, known) if len(known) else times
+
+    def read(self, times: Times, columns: Columns = EVERYTHING) -> Batch:
+        """Entries that `times` gave; everything is there already."""
+        del columns
+        batch = self.run.batch
+        return batch if len(times) == len(batch) else replace(batch, selection=times.rows)
+
+    def lengths(self, times: Times) -> I64:
+        """int64[n], bytes of the lines of such entries."""
+        return self.run.batch.lines.lengths[times.rows]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockUnit:
-    """A row group of a block; a logql.source.Unit."""
+    """A row group of a block; a logql.source.Unit.
+
+    Attributes:
+        source: the block.
+        group: row group.
+        min_ts, max_ts: ns.
+        repeats: rows of the group, ascending, that stand in an earlier block.
+        arrival: place among the scan's units.
+        bytes_read: bytes taken from the file so far.
+    """
 
     source: BlockSource
     group: int
     min_ts: int
     max_ts: int
-    window: Window
-    overlaps: Overlaps
-    place: int
+    repeats: I64
     arrival: int
-    compressed_bytes: int
     in_memory: bool = False
+    bytes_read: int = field(default=0)
 
-    def read(self) -> Batch:
-        """The wanted entries in query order. Raises CorruptBlock."""
-        window = self.window
-        batch = self.source.read(self.group, window.accepted, window.start, window.end)
-        rows = window.rows(batch)
-        if len(rows) < len(batch):
-            batch = take_rows(batch, rows)
-        return in_query_order(self.overlaps.drop(batch, self.place), window.table)
+    def has_metadata(self, names: frozenset[str] | None) -> bool:
+        """Whether entries may have structured metadata of one of the names; None: any at all. Raises CorruptBlock."""
+        columns = self.source.footer.columns
+        if self.source.pages.has_column("meta"):
+            return True
+        return bool(columns) if names is None else not names.isdisjoint(columns)
+
+    def totals(self) -> Totals | None:
+        """What the footer says of the wanted entries. Raises CorruptBlock."""
+        return None if len(self.repeats) else self.source.totals(self.group)
+
+    def times(self) -> Times:
+        """The wanted entries in block order. Raises CorruptBlock."""
+        times = self.source.times(self.group)
+        self.bytes_read += self.source.pages.cost(self.group, "ts", times.rows)
+        if len(self.repeats):
+            times = _without(times, np.flatnonzero(np.isin(times.rows, self.repeats, assume_unique=True)))
+        return times
+
+    def read(self, times: Times, columns: Columns = EVERYTHING) -> Batch:
+        """Entries that `times` gave, or some of them. Raises CorruptBlock."""
+        if columns.lines:
+            self.bytes_read += self.source.pages.cost(self.group, "line", times.rows)
+        return read_rows(self.source.block.path, self.group, times, self.source.footer.columns, columns)
+
+    def lengths(self, times: Times) -> I64:
+        """int64[n], bytes of the lines of such entries. Raises CorruptBlock."""
+        return self.source.pages.lengths(self.group, times.rows)
 
 
 def units_of(view: View, table: StreamTable, accepted: Mask, start: int, end: int) -> list[MemoryUnit | BlockUnit]:
     """The units of a view that may hold entries of accepted streams in start <= ts < end, by arrival."""
     window = Window(table, accepted, start, end)
-    blocks = [
-        source
-        for block in view.blocks
-        if block.max_ts >= start and block.min_ts < end and len((source := BlockSource(block, window)).streams)
-    ]
-    runs = [run for run in view.memory if run.max_ts >= start and run.min_ts < end]
-    sources: list[Held] = [*blocks]
-    if runs:
-        sources.append(MemorySource(view.memory, view.bounds, window))
-    overlaps = Overlaps(sources)
     units: list[MemoryUnit | BlockUnit] = []
-    for place, source in enumerate(blocks):
-        for group, low, high, rows in source.groups():
+    none: I64 = np.zeros(0, np.int64)
+    for place, block in enumerate(view.blocks):
+        if block.max_ts < start or block.min_ts >= end:
+            continue
+        source = BlockSource(block, window)
+        if not source.is_wanted():
+            continue
+        repeats: Mapping[int, I64] = repeated_in_block(view.blocks, place, table)
+        for group, low, high in source.groups():
+            arrival = len(units)
             units.append(
-                BlockUnit(
-                    source=source,
-                    group=group,
-                    min_ts=max(low, start),
-                    max_ts=min(high, end - 1),
-                    window=window,
-                    overlaps=overlaps,
-                    place=place,
-                    arrival=len(units),
-                    compressed_bytes=source.block.size * rows // max(source.block.rows, 1),
-                )
+                BlockUnit(source, group, max(low, start), min(high, end - 1), repeats.get(group, none), arrival)
             )
-    units.extend(MemoryUnit(run, window, overlaps, len(blocks), len(units) + number) for number, run in enumerate(runs))
+    runs = [run for run in view.memory if run.max_ts >= start and run.min_ts < end]
+    if runs:
+        earlier = _before_memory(view, window)
+        units += [MemoryUnit(run, window, earlier, len(units) + number) for number, run in enumerate(runs)]
     return units
+
+
+def _before_memory(view: View, window: Window) -> list[Held]:
+    """The blocks with rows of streams at times that memory has rows of too."""
+    memory = MemorySource(view.memory, view.bounds, window)
+    if not len(memory.streams):
+        return []
+    low, high = int(memory.low.min()), int(memory.high.max())
+    return [
+        BlockRows(block, window.table)
+        for block in view.blocks
+        if block.min_ts <= high
+        and block.max_ts >= low
+        and len(
+            overlapping(
+                [block.streams, memory.streams], [block.stream_min, memory.low], [block.stream_max, memory.high]
+            )
+        )
+    ]

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.batch import I64, Mask
-from storage.blockread import Block, read_footer, read_times
+from storage.blockread import Block, read_footer
 from storage.blockwrite import metadata_sizes
 from storage.footer import Footer
 from storage.memtable import Run
+from storage.pages import open_pages
 from storage.rows import spans
 from storage.state import View
 from storage.streams import StreamTable
@@ -117,7 +118,7 @@ def _entries_within(block: Block, footer: Footer, chosen: I64, start: int, end: 
         here = np.flatnonzero(said.group[chosen] == group)
         counts = said.rows[chosen[here]]
         rows = spans(said.row[chosen[here]], counts)
-        ts = read_times(block.path, group, rows, np.zeros(len(rows), np.int32), ()).ts
+        ts = open_pages(block.path).timestamps(group, rows)
         inside = (ts >= start) & (ts < end)
         heads = np.concatenate([[0], np.cumsum(counts)[:-1]])
         found[here] = np.add.reduceat(inside.astype(np.int64), heads)

@@ -305,6 +305,7 @@ class Store:
             reserve_held=self._reserve.held,
             queued_batches=self._writer.queued,
             flush_queue=waiting,
+            flush_failing=self._state.flush_failing,
         )
 
 

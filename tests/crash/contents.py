@@ -11,6 +11,7 @@ from storage import BatchId, Receipt, Store, batch_digest
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 from storage.errors import StorageError
+from tests.batch_unit import everything
 
 DAY = 86_400_000_000_000
 FOREVER = (1 << 63) - 1
@@ -83,7 +84,7 @@ def read_all(store: Store, tenants: Iterable[str]) -> Counter[Entry]:
     """Everything a query over all time would see."""
     found: Counter[Entry] = Counter()
     for tenant in tenants:
-        found += count_entries(tenant, (unit.read() for unit in store.scan(tenant, (), 0, FOREVER, "forward")))
+        found += count_entries(tenant, (everything(unit) for unit in store.scan(tenant, (), 0, FOREVER, "forward")))
     return found
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from storage.batch import Batch, Texts
 from storage.errors import CorruptSegment
-from storage.record import Request, Section, decode, encode, with_streams
+from storage.record import JOINED_BYTES, KEPT_BYTES, Encoder, Request, Section, decode, encode, with_streams
 from storage.streams import StreamTable
 from tests.storage.entries import Entry, entries_of, entry, entry_lists, plain
 from tests.storage.logs import section_of
@@ -68,3 +68,21 @@ def test_any_cut_of_a_body_is_told() -> None:
     for end in range(len(body) - 8):  # the last 8 bytes may be padding
         with pytest.raises(CorruptSegment):
             decode(body[:end])
+
+
+@given(st.lists(st.tuples(entry_lists, st.booleans()), min_size=1, max_size=4))
+def test_batches_of_one_section_are_read_back_as_one(parts: list[tuple[list[Entry], bool]]) -> None:
+    table = StreamTable()
+    batches = [section_of(table, entries).batch for entries, _ in parts]
+    first, *more = [plain(batch) if one_a_row else batch for batch, (_, one_a_row) in zip(batches, parts, strict=True)]
+    (found,) = decode(encode([Section("t", (), (), first, (), tuple(more))]))
+    numbers = np.arange(max(len(table), 1), dtype=np.int32)
+    assert entries_of(with_streams(found, table, numbers)) == [row for entries, _ in parts for row in entries]
+
+
+@pytest.mark.parametrize("sizes", [[10, JOINED_BYTES, 10, 2 * JOINED_BYTES, JOINED_BYTES], [KEPT_BYTES, JOINED_BYTES]])
+def test_a_body_in_memory_that_held_another_is_the_same(sizes: list[int]) -> None:
+    encoder = Encoder()
+    for number, size in enumerate(sizes):
+        section = section_of(StreamTable(), [entry("a", number, bytes([number + 1]) * size, k="odd"), entry("b", 1)])
+        assert encoder.encode([section]) == encode([section])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.batch import Batch
-from storage.rows import batch_bytes, concat_batches, renumber, spans, take_rows
+from storage.rows import batch_bytes, concat_batches, join_on, renumber, spans, take_rows
 from storage.streams import StreamTable
 from tests.storage.entries import Entry, batch_of, entries_of, entry, entry_lists, plain
 
@@ -29,6 +29,15 @@ def test_joined_batches_hold_the_rows_of_all_in_order(parts: list[tuple[list[Ent
     joined = concat_batches(batches)
     assert entries_of(joined) == [row for part, _ in parts for row in part]
     assert len(joined.metadata) <= 64
+
+
+@given(st.lists(st.tuples(entry_lists, st.booleans()), min_size=1, max_size=4))
+def test_pushes_with_tables_of_their_own_are_joined_on_one(parts: list[tuple[list[Entry], bool]]) -> None:
+    table = StreamTable()
+    batches = [plain(batch_of(part)) if one_a_row else batch_of(part) for part, one_a_row in parts]
+    joined = join_on(table, table.intern, batches)
+    assert joined.streams is table
+    assert entries_of(joined) == [row for part, _ in parts for row in part]
 
 
 @given(entry_lists, entry_lists, st.data())

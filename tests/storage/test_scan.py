@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from storage import Store
 from storage.blockread import Block
-from storage.scan import BlockSource, Overlaps, Window
+from storage.repeats import overlapping
+from storage.scan import BlockSource, Window
+from tests.batch_unit import everything
 from tests.storage.entries import (
     ALWAYS,
     DAY,
@@ -83,16 +85,12 @@ def test_units_come_in_the_order_of_the_direction(tmp_path: Path, state: str) ->
     store.close()
 
 
-def test_bounds_and_sizes_of_units_are_known_before_they_are_read(tmp_path: Path) -> None:
+def test_bounds_of_units_are_known_before_they_are_read(tmp_path: Path) -> None:
     store = filled(tmp_path, "both")
     units = list(store.scan("t", (), NOON + 1, NOON + 2 * HOUR, "forward"))
     assert {unit.in_memory for unit in units} == {True, False}
     for unit in units:
         assert NOON + 1 <= unit.min_ts <= unit.max_ts < NOON + 2 * HOUR
-        assert (unit.compressed_bytes == 0) == unit.in_memory
-    every = [unit for unit in store.scan("t", (), *ALWAYS, "forward") if not unit.in_memory]
-    size = store.figures().block_disk_bytes
-    assert size * 0.8 <= sum(unit.compressed_bytes for unit in every) <= size
     store.close()
 
 
@@ -105,17 +103,17 @@ def test_arrival_tells_which_of_equal_times_came_first(tmp_path: Path) -> None:
             store.flush()
     units = sorted(store.scan("t", (), *ALWAYS, "backward"), key=lambda unit: unit.arrival)
     assert len({unit.arrival for unit in units}) == len(units)
-    assert [row for unit in units for row in entries_of(unit.read())] == rows
+    assert [row for unit in units for row in entries_of(everything(unit))] == rows
     store.close()
 
 
 def test_a_unit_can_be_read_again_and_after_a_flush(tmp_path: Path) -> None:
     store = filled(tmp_path, "both")
     units = list(store.scan("t", (), *ALWAYS, "forward"))
-    before = [entries_of(unit.read()) for unit in units]
+    before = [entries_of(everything(unit)) for unit in units]
     store.flush()
     stored(store, [entry("a", NOON + 5 * HOUR, "later")])
-    assert [entries_of(unit.read()) for unit in units] == before
+    assert [entries_of(everything(unit)) for unit in units] == before
     store.close()
 
 
@@ -157,7 +155,7 @@ def test_a_flush_in_the_middle_of_a_scan_shows_no_row_twice(tmp_path: Path, monk
 
 
 class Span:
-    """A source as Overlaps sees it."""
+    """When a source has rows of streams."""
 
     def __init__(self, spans: dict[int, tuple[int, int]]) -> None:
         self.streams = np.array(sorted(spans), np.int32)
@@ -177,5 +175,6 @@ def test_suspects_are_streams_of_which_two_sources_overlap(sources: list[dict[in
         for stream in one.keys() & other.keys()
         if one[stream][0] <= other[stream][1] and other[stream][0] <= one[stream][1]
     }
-    found = Overlaps([Span(source) for source in sources])._suspects  # type: ignore[misc]
+    spans = [Span(source) for source in sources]
+    found = overlapping([span.streams for span in spans], [span.low for span in spans], [span.high for span in spans])
     assert found.tolist() == sorted(expected)

@@ -8,6 +8,7 @@ import pytest
 
 from storage import IndexStats
 from storage.rows import metadata_pairs
+from tests.batch_unit import everything
 from tests.storage.entries import ALWAYS, HOUR, NOON, Matcher
 from tests.storage.test_scan import STATES, filled
 
@@ -31,7 +32,7 @@ def test_stats_are_what_a_scan_reads(
     streams: set[object] = set()
     size = entries = 0
     for unit in store.scan("t", matchers, start, end, "forward"):
-        batch = unit.read()
+        batch = everything(unit)
         streams |= {batch.streams[number] for number in batch.stream.tolist()}
         entries += len(batch)
         _, keys, names, values = metadata_pairs(batch)
