@@ -3,6 +3,7 @@
 from logql.ast import Expr, LogExpr, MetricExpr
 from logql.budget import Budget
 from logql.engine import run_log_query
+from logql.entry_columns import EntryColumns
 from logql.errors import (
     EvaluationError,
     LimitError,
@@ -30,6 +31,7 @@ __all__ = [
     "Budget",
     "Direction",
     "Entry",
+    "EntryColumns",
     "EvaluationError",
     "Expr",
     "LimitError",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from logql.stages.row import ERROR, ERROR_DETAILS, PRESERVE_ERROR, Row
+from logql.entry_columns import EntryColumns, EntryLabels, columns_of_entries, columns_of_rows, labels_of
+from logql.stages.row import Row
 from logql.stats import Stats
-from storage.batch import Labels
+from storage.batch import I64, Batch, Labels
 from storage.labels import labels_text
 
 
@@ -39,17 +40,61 @@ class Entry:
         return tuple(sorted(self.stream + self.metadata + self.parsed)) if self.metadata or self.parsed else self.stream
 
 
-@dataclass(frozen=True, slots=True)
 class LogResult:
-    """The answer of a log query.
+    """The answer of a log query, in the order of its direction, over all streams.
+
+    It is made of entries, or of rows of batches, and gives both forms: one object an entry, or columns, which cost no
+    object an entry and are what is written to clients.
 
     Attributes:
-        entries: in the order of the query's direction, over all streams.
         stats: what answering took.
     """
 
-    entries: tuple[Entry, ...]
-    stats: Stats
+    __slots__ = ("_columns", "_entries", "stats")
+
+    def __init__(self, entries: Iterable[Entry], stats: Stats) -> None:
+        self._entries: tuple[Entry, ...] | None = tuple(entries)
+        self._columns: EntryColumns | None = None
+        self.stats = stats
+
+    @classmethod
+    def of_rows(cls, batches: Mapping[int, Batch] | Sequence[Batch], part: I64, row: I64, stats: Stats) -> LogResult:
+        """The answer of a query that has no stages but line filters.
+
+        Args:
+            batches: where the entries are; selections are not looked at.
+            part: int64[n], the batch of each entry, in answer order: its place, or its key.
+            row: int64[n], its row there.
+            stats: what answering took.
+        """
+        made = cls((), stats)
+        made._entries = None
+        made._columns = columns_of_rows(batches, part, row)
+        return made
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries as objects."""
+        if self._entries is None:
+            found = self.columns
+            lines = found.lines.tolist()
+            self._entries = tuple(
+                Entry(ts, lines[line], *found.label_sets[labels])
+                for ts, line, labels in zip(found.ts.tolist(), found.line.tolist(), found.labels.tolist(), strict=True)
+            )
+        return self._entries
+
+    @property
+    def columns(self) -> EntryColumns:
+        """The entries as columns."""
+        if self._columns is None:
+            entries = self.entries
+            self._columns = columns_of_entries(
+                (entry.ts for entry in entries),
+                (entry.line for entry in entries),
+                (EntryLabels(entry.stream, entry.metadata, entry.parsed) for entry in entries),
+            )
+        return self._columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +137,4 @@ def _group(pairs: Iterable[tuple[Labels, Entry]]) -> list[StreamEntries]:
 
 def entry_of(row: Row) -> Entry:
     """The entry that a pipeline made of a row."""
-    parsed = dict(row.parsed)
-    if row.error:
-        parsed[ERROR] = row.error
-    if row.details:
-        parsed[ERROR_DETAILS] = row.details
-    if row.preserve_error:
-        parsed[PRESERVE_ERROR] = "true"
-    return Entry(row.ts, row.line, _sorted(row.stream), _sorted(row.metadata), _sorted(parsed))
-
-
-def _sorted(labels: dict[str, str]) -> Labels:
-    return tuple(sorted(labels.items()))
+    return Entry(row.ts, row.line, *labels_of(row))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.query.gojson import line_json, text_json
 from gateway.query.stats import stats_json
 from gateway.query.times import rfc3339
@@ -9,15 +11,17 @@ from logql import Entry, LogResult, StreamEntries, group_by_labels
 from storage.labels import labels_text
 
 
-def legacy_answer(result: LogResult, queue_time: float) -> bytes:
-    """The whole body.
+def legacy_answer(result: LogResult, queue_time: float) -> Iterator[bytes]:
+    """The body, in pieces: streams, however many entries one has.
 
     Args:
         result: entries in the order of the query's direction.
         queue_time: seconds the query waited.
     """
-    streams = b",".join(map(_stream, group_by_labels(result.entries)))
-    return b'{"streams":[%b],"stats":%b}\n' % (streams, stats_json(result.stats, queue_time))
+    yield b'{"streams":['
+    for number, group in enumerate(group_by_labels(result.entries)):
+        yield b"," + _stream(group) if number else _stream(group)
+    yield b'],"stats":%b}\n' % stats_json(result.stats, queue_time)
 
 
 def _stream(group: StreamEntries) -> bytes:

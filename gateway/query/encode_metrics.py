@@ -1,71 +1,109 @@
-"""A metric query's answer as Loki writes it: matrix, vector, scalar. No newline at the end, warnings after the data."""
+"""A metric query's answer as Loki writes it: matrix, vector, scalar. No newline at the end, warnings after the data.
+
+As a log query's answer, it is made in pieces.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator
 
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.query.encode import PIECE
 from gateway.query.gojson import metric_json, text_json
+from gateway.query.kernels.points import most_bytes, write_points
 from gateway.query.stats import stats_json
 from logql import Matrix, Scalar, Series, Stats, Vector, plain
+from storage.batch import I64, U8, texts
 
 _EXACT = 2.0**53
 """Up to here a float that is whole is written as the integer it is."""
 
+_SMALL, _LARGE = 1e-3, 1e15
+"""Between these msgspec writes a float as Go does: the shortest digits, no exponent."""
 
-def matrix_answer(result: Matrix, queue_time: float, check: Callable[[], None]) -> bytes:
-    """The whole body of a range query.
+_COMMA = ord(",")
+
+
+def matrix_answer(result: Matrix, queue_time: float) -> Iterator[bytes]:
+    """The body of a range query, in pieces: some series each, whole ones.
 
     Args:
         result: the series.
         queue_time: seconds the query waited.
-        check: called before each series is written; raises to stop.
     """
-    time_text = cache(seconds)
+    parts: list[bytes] = [_head(b"matrix"), b"["]
+    size = 0
+    for number, series in enumerate(result.series):
+        parts += [b"," if number else b"", b'{"metric":%b,"values":[' % metric_json(series.labels), _points(series)]
+        parts.append(b"]}")
+        size += len(parts[-2]) + len(parts[-3])
+        if size >= PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join((*parts, b"]", _tail(result.stats, queue_time, result.warnings)))
 
-    def written(series: Series) -> bytes:
-        check()
-        points = ",".join(
-            f'[{time_text(ts)},"{sample_value(value)}"]' for ts, value in zip(series.ts, series.values, strict=True)
-        )
-        return b'{"metric":%b,"values":[%b]}' % (metric_json(series.labels), points.encode())
 
-    body = b"[" + b",".join(map(written, result.series)) + b"]"
-    return _answer(b"matrix", body, result.stats, queue_time, result.warnings)
-
-
-def vector_answer(result: Vector, queue_time: float) -> bytes:
-    """The whole body of an instant query; arguments as of `matrix_answer`."""
+def vector_answer(result: Vector, queue_time: float) -> Iterator[bytes]:
+    """The body of an instant query; arguments as of `matrix_answer`."""
     time = seconds(result.ts)
     samples = (
         b'{"metric":%b,"value":%b}' % (metric_json(sample.labels), _pair(time, sample.value))
         for sample in result.samples
     )
-    return _answer(b"vector", b"[" + b",".join(samples) + b"]", result.stats, queue_time, result.warnings)
+    yield b"%b[%b]%b" % (_head(b"vector"), b",".join(samples), _tail(result.stats, queue_time, result.warnings))
 
 
-def scalar_answer(result: Scalar, queue_time: float) -> bytes:
-    """The whole body of an instant query that is a number; arguments as of `matrix_answer`.
+def scalar_answer(result: Scalar, queue_time: float) -> Iterator[bytes]:
+    """The body of an instant query that is a number; arguments as of `matrix_answer`.
 
     Its time is in milliseconds, which is a mistake of Loki's (recorded).
     """
-    return _answer(b"scalar", _pair(str(result.ts), result.value), result.stats, queue_time, ())
+    yield _head(b"scalar") + _pair(str(result.ts), result.value) + _tail(result.stats, queue_time, ())
 
 
-def _answer(kind: bytes, result: bytes, stats: Stats, queue_time: float, warnings: Iterable[str]) -> bytes:
-    texts = b",".join(map(text_json, warnings))
-    ending = b',"warnings":[%b]}' % texts if texts else b"}"
-    parts: Sequence[bytes] = (
-        b'{"status":"success","data":{"resultType":"',
-        kind,
-        b'","result":',
-        result,
-        b',"stats":',
-        stats_json(stats, queue_time),
-        b"}",
-        ending,
-    )
-    return b"".join(parts)
+def _head(kind: bytes) -> bytes:
+    return b'{"status":"success","data":{"resultType":"%b","result":' % kind
+
+
+def _tail(stats: Stats, queue_time: float, warnings: Iterable[str]) -> bytes:
+    told = b",".join(map(text_json, warnings))
+    return b',"stats":%b}%b' % (stats_json(stats, queue_time), b',"warnings":[%b]}' % told if told else b"}")
+
+
+def _points(series: Series) -> bytes:
+    """The points of a series, commas between them."""
+    ts, values = np.array(series.ts, np.int64), np.array(series.values, np.float64)
+    data, starts, stops = value_texts(values)
+    out = np.empty(most_bytes(len(ts), int((stops - starts).sum())), np.uint8)
+    return out[: write_points(ts, data, starts, stops, out)].tobytes()
+
+
+def value_texts(values: NDArray[np.float64]) -> tuple[U8, I64, I64]:
+    """Values as `plain` prints them: a buffer, where each begins in it and where it ends."""
+    size = np.abs(values)
+    common = ((size >= _SMALL) & (size < _LARGE)) | ((values == 0) & ~np.signbit(values))
+    others = np.flatnonzero(~common)
+    data, starts, stops = _common_texts(np.where(common, values, 0.0) if len(others) else values)
+    if len(others):
+        written = texts([plain(value).encode() for value in values[others].tolist()])
+        starts[others] = written.offsets[:-1] + len(data)
+        stops[others] = written.offsets[1:] + len(data)
+        data = np.concatenate((data, written.data))
+    return data, starts, stops
+
+
+def _common_texts(values: NDArray[np.float64]) -> tuple[U8, I64, I64]:
+    whole = values == np.trunc(values)
+    # Whole numbers would only get a `.0` as floats, and take longer.
+    items: list[int] | list[float] = values.astype(np.int64).tolist() if whole.all() else values.tolist()
+    data = np.frombuffer(msgspec.json.encode(items), np.uint8)
+    commas = np.flatnonzero(data == _COMMA)
+    starts = np.concatenate(([1], commas + 1))[: len(values)]
+    stops = np.concatenate((commas, [len(data) - 1]))[: len(values)]
+    return data, starts, stops if whole.all() else stops - 2 * whole
 
 
 def _pair(time: str, value: float) -> bytes:

@@ -1,4 +1,4 @@
-"""JSON strings byte for byte as Loki writes them (jsoniter), fast where nothing unusual is in them.
+"""JSON strings byte for byte as Loki writes them (jsoniter), one by one. For a column of lines there are kernels.
 
 Two kinds: log lines and the labels of metrics are escaped for HTML (`<`, `>`, `&`, U+2028, U+2029), other label names
 and values are not. Bytes that are not UTF-8 become an escaped U+FFFD one by one, as in Go; a U+FFFD that was really
@@ -8,14 +8,8 @@ there stays itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import msgspec
-
-_encoder = msgspec.json.Encoder()
-
-_UNUSUAL = b"<>&\b\f"
-_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
@@ -38,7 +32,14 @@ def _escape(match: re.Match[str]) -> str:
 
 def label_json(text: str) -> bytes:
     """A label name or value. Lone surrogates stand for bytes that were not UTF-8 (PEP 383)."""
-    return f'"{_MUST_ESCAPE.sub(_escape, text)}"'.encode()
+    return label_text(text).encode()
+
+
+def label_text(text: str) -> str:
+    """`label_json` before it is encoded."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'  # nearly all; no control character and no surrogate is printable
+    return f'"{_MUST_ESCAPE.sub(_escape, text)}"'
 
 
 def text_json(text: str) -> bytes:
@@ -47,32 +48,8 @@ def text_json(text: str) -> bytes:
 
 
 def line_json(line: bytes) -> bytes:
-    """A log line: the exact form, whatever is in it."""
+    """A log line, whatever is in it: the rule that the kernels follow."""
     return text_json(line.decode("utf-8", "surrogateescape"))
-
-
-def lines_as_values(lines: Sequence[bytes]) -> list[str | msgspec.Raw]:
-    """Lines in a form that msgspec writes as `line_json` would: text where it is plain, ready JSON where it is not."""
-    if not _is_unusual(b"".join(lines)):
-        try:
-            return [line.decode() for line in lines]
-        except UnicodeDecodeError:
-            pass
-    return [_line_as_value(line) for line in lines]
-
-
-def _line_as_value(line: bytes) -> str | msgspec.Raw:
-    if not _is_unusual(line):
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            pass
-    return msgspec.Raw(line_json(line))
-
-
-def _is_unusual(text: bytes) -> bool:
-    """Whether msgspec would write something of it otherwise than Loki, were it UTF-8."""
-    return len(text.translate(None, _UNUSUAL)) != len(text) or any(mark in text for mark in _SEPARATORS)
 
 
 def labels_json(pairs: Iterable[tuple[str, str]]) -> bytes:
@@ -83,8 +60,3 @@ def labels_json(pairs: Iterable[tuple[str, str]]) -> bytes:
 def metric_json(labels: Iterable[tuple[str, str]]) -> bytes:
     """The labels of a series of a metric query, in the order given."""
     return b"{" + b",".join(text_json(name) + b":" + text_json(value) for name, value in labels) + b"}"
-
-
-def values_json(values: list[list[str | msgspec.Raw]]) -> bytes:
-    """The `values` of a stream: rows of [time, line] or [time, line, object]."""
-    return _encoder.encode(values)

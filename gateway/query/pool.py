@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -62,6 +62,8 @@ class QueryPool:
 
     def __init__(self, threads: int, max_concurrent: int, max_waiting: int = MAX_WAITING) -> None:
         self._threads = ThreadPoolExecutor(max(1, threads), thread_name_prefix="query")
+        # Of its own, so that half an answer does not wait for a place behind queries.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="answer")
         self._places = asyncio.Semaphore(max(1, max_concurrent))
         self._max_waiting = max_waiting
         self.running = 0
@@ -89,6 +91,10 @@ class QueryPool:
             raise QueryTimeout
         return future.result()
 
+    async def piece(self, pieces: Iterator[bytes]) -> bytes | None:
+        """The next piece of a long answer, made on a thread that is there for these; None after the last."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, next, pieces, None)
+
     async def _take_place(self, ticket: Ticket) -> None:
         if self.waiting >= self._max_waiting:
             raise TooManyQueries
@@ -111,7 +117,8 @@ class QueryPool:
 
     def close(self) -> None:
         """Lets running work end at its next check and takes no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._writer):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _checked(ticket: Ticket, work: Callable[[], T]) -> Callable[[], T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from gateway.auth import tenant_of
 from gateway.errors import failure
 from gateway.logs import describe, event
+from gateway.query.answer import answer_of
 from gateway.query.asked import Query, read_instant, read_legacy, read_range
 from gateway.query.encode import encoding_flags, streams_answer
 from gateway.query.encode_legacy import legacy_answer
@@ -22,7 +23,7 @@ from gateway.query.errors import BadParameter
 from gateway.query.evaluate import Result, Terms, evaluate
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
-from gateway.query.request import json_response, read_form
+from gateway.query.request import read_form
 from gateway.query.tags import clean_tags, wants_partial
 from gateway.query.work import run_for
 from gateway.state import Gateway
@@ -103,7 +104,7 @@ async def _answer(request: Request, door: _Door) -> Response:
         result = evaluate(store, asked, terms, ticket.check)
         progress.stats = result.stats
         write = _write_legacy if door.legacy else _write
-        return json_response(write(result, flags, waited, ticket.check), accepted)
+        return answer_of(write(result, flags, waited), accepted, ticket.check, gateway.queries)
 
     status = 200
     try:
@@ -122,19 +123,19 @@ async def _answer(request: Request, door: _Door) -> Response:
             event(_log, logging.INFO, "slow query", seconds=round(seconds, 3), **told)
 
 
-def _write(result: Result, flags: Sequence[str], waited: float, check: Callable[[], None]) -> bytes:
+def _write(result: Result, flags: Sequence[str], waited: float) -> Iterator[bytes]:
     match result:
         case LogResult():
             return streams_answer(result, flags, waited)
         case Matrix():
-            return matrix_answer(result, waited, check)
+            return matrix_answer(result, waited)
         case Vector():
             return vector_answer(result, waited)
         case Scalar():
             return scalar_answer(result, waited)
 
 
-def _write_legacy(result: Result, _flags: Sequence[str], waited: float, _check: Callable[[], None]) -> bytes:
+def _write_legacy(result: Result, _flags: Sequence[str], waited: float) -> Iterator[bytes]:
     assert isinstance(result, LogResult), "read_legacy takes log queries only"
     return legacy_answer(result, waited)
 

@@ -16,6 +16,9 @@ MAX_FORM = 10 * 1024 * 1024
 MIN_GZIP = 1400
 """Bytes from which an answer is compressed: below it a packet is a packet (Loki's gzip library)."""
 
+GZIP_LEVEL = 1
+"""Three times as fast as 6 for a tenth more bytes; answers are read once, mostly on the same network."""
+
 JSON = "application/json; charset=UTF-8"
 """Content type of answers, as Loki's query frontend writes it."""
 
@@ -56,8 +59,7 @@ def json_response(body: bytes, accept_encoding: str, content_type: str = JSON, s
     """
     headers = {"Vary": "Accept-Encoding"}
     if len(body) >= MIN_GZIP and takes_gzip(accept_encoding):
-        # Level 1: three times as fast as 6 for a tenth more bytes; answers are read once, mostly on the same network.
-        body = gzip.compress(body, compresslevel=1, mtime=0)
+        body = gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return Response(body, status, headers, content_type)
 

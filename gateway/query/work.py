@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from gateway.query.errors import QueryCancelled
 from gateway.query.pool import Ticket
@@ -37,7 +38,7 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
         return work(ticket)
 
     running = asyncio.ensure_future(gateway.queries.run(ticket, begin))
-    watching = asyncio.ensure_future(_client_gone(request))
+    watching = asyncio.ensure_future(client_gone(request.receive))
     try:
         await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
@@ -49,6 +50,7 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
             task.cancel()
 
 
-async def _client_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def client_gone(receive: Receive) -> None:
+    """Returns when the client has hung up; the request's body has been read before."""
+    while (await receive())["type"] != "http.disconnect":
         pass

@@ -132,7 +132,8 @@ def test_a_query_out_of_sight_is_answered_with_nothing(
 
 
 @pytest.mark.parametrize(
-    "query", ['{app="a"}', '{app="a"} | logfmt', 'count_over_time({app="a"}[1h])', 'sum(rate({app="a"} | json [1h]))']
+    "query",
+    ['{app="a"}', '{app="a"} | logfmt', 'count_over_time({app="a"} |= "x" [1h])', 'sum(rate({app="a"} | json [1h]))'],
 )
 def test_a_query_over_its_memory_is_a_400_that_names_both_figures(make_world: Callable[..., World], query: str) -> None:
     world = make_world(query={"max_memory": "10KB"})
