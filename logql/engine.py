@@ -1,13 +1,14 @@
 """Running a log query over a Source: units in time order, filters over whole batches, stop when nothing can be better.
 
-Line filters that come first work on batches, the other stages on one row after the other. Without other stages, Python
-objects are made only for the entries that are returned.
+Line filters that come first work on batches, the other stages on one row after the other. Without any, lines are read
+of the entries alone that are returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count, takewhile
 from time import perf_counter
 
 import numpy as np
@@ -17,13 +18,14 @@ from logql.ast import LogExpr
 from logql.budget import ENTRY, Budget
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
 from logql.result import Entry, LogResult, entry_of
-from logql.samples import ROWS_AT_ONCE, rows_of, watched
+from logql.rows import ROWS_AT_ONCE, rows_of, watched
 from logql.source import Direction, Source, Unit
 from logql.stages.pipeline import Pipeline
-from logql.stages.row import Row
-from logql.stats import Reading, Stats, metadata_bytes
-from storage.batch import I64, Batch, Labels
+from logql.unit_reader import UnitReader, filtered
+from logql.workers import in_order
+from storage.batch import I32, I64, Batch, Labels
 from storage.labels import labels_id
+from storage.reading import Times
 from storage.rows import batch_bytes, take_rows
 
 
@@ -65,96 +67,173 @@ def run_log_query(
         RegexError, StageError: a stage cannot be built; `parse` has refused such an expression before.
     """
     began = perf_counter()
-    query = _LogQuery(Pipeline.of(expr.stages), limit, direction, budget or Budget())
-    for unit in source.scan(tenant, expr.matchers, start, end, direction):
-        if query.is_answered_before(unit):
-            break
-        check()
-        query.read(unit, check)
-    entries = query.answer(interval)
-    return LogResult(entries, query.stats(len(entries), perf_counter() - began))
+    reader = UnitReader(source, tenant, check, budget)
+    query = _LogQuery(reader, Pipeline.of(expr.stages), limit, direction)
+    units = takewhile(query.may_be_in, reader.units(expr.matchers, start, end, direction))
+    # Stages hold the GIL, and times alone are read faster than they are handed to another thread.
+    if query.pipeline.line_filters and not query.pipeline.stages:
+        for unit, found in in_order(query.chosen, units):
+            query.keep(unit, found)
+    else:
+        for unit in units:
+            query.keep(unit, query.chosen(unit))
+    return query.answer(interval, began)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chosen:
+    """Entries of a unit that may be in the answer, by (stream, ts) as they came.
+
+    Attributes:
+        times: the entries.
+        batch: their contents, None if those are yet to be read.
+        made: what stages made of them, None without stages.
+    """
+
+    times: Times
+    batch: Batch | None = None
+    made: list[Entry] | None = None
+
+    def held(self) -> int:
+        """Bytes of it."""
+        size = batch_bytes(self.batch) if self.batch is not None else self.times.ts.nbytes * 3
+        return size + sum(ENTRY + len(entry.line) for entry in self.made or ())
 
 
 class _LogQuery:
-    """One query at work: the best `limit` entries so far, and the batches that they are in."""
+    """One query at work: the best `limit` entries so far.
 
-    def __init__(self, pipeline: Pipeline, limit: int, direction: Direction, budget: Budget) -> None:
-        self._pipeline = pipeline
+    Attributes:
+        pipeline: of the query.
+    """
+
+    def __init__(self, reader: UnitReader, pipeline: Pipeline, limit: int, direction: Direction) -> None:
+        self.pipeline = pipeline
+        self._reader = reader
         self._limit = limit
         self._direction = direction
-        self._budget = budget
-        self._passing = 0
-        """Bytes of entries that came through the stages and are not yet chosen among."""
+        self._budget = reader.budget
         self._kept = no_candidates()
-        self._parts: dict[int, Batch] = {}
-        self._made: dict[int, list[Entry]] = {}
+        self._parts: dict[int, tuple[Unit, _Chosen]] = {}
+        self._numbers = count()
         self._ids: dict[Labels, int] = {}
-        self._memory = Reading()
-        self._blocks = Reading()
-        self._post_filter_lines = 0
 
-    def is_answered_before(self, unit: Unit) -> bool:
-        """Whether no entry of `unit`, nor of any later one, can be in the answer."""
+    def may_be_in(self, unit: Unit) -> bool:
+        """Whether an entry of `unit`, or of a later one, can be in the answer."""
         bound = unit.min_ts if self._direction is Direction.FORWARD else unit.max_ts
-        return settled(self._kept, bound, self._direction) >= self._limit
+        return settled(self._kept, bound, self._direction) < self._limit
 
-    def read(self, unit: Unit, check: Callable[[], None]) -> None:
-        """Takes in the unit's entries."""
-        batch = unit.read()
-        part = self._count(unit, batch)
+    def chosen(self, unit: Unit) -> _Chosen:
+        """The unit's entries that may be in the answer; lines are read only to tell. Runs in several threads."""
+        times = unit.times()
+        matched = len(times)
+        times = times.take(self._still_wanted(times.ts))
+        filters, stages = self.pipeline.line_filters, self.pipeline.stages
+        if not filters and not stages:
+            times = times.take(self._best(times.ts))
+            self._reader.count(unit, matched)
+            self._reader.passed(len(times))
+            return _Chosen(times)
+        batch = unit.read(times)
+        self._reader.count_batch(unit, matched, batch)
         with self._budget.holding(batch_bytes(batch)):
-            self._take_in(unit, part, batch, check)
-        self._budget.give_back(self._passing)
-        self._passing = 0
+            rows = filtered(batch, filters)
+            made: list[Entry] | None = None
+            if stages:
+                rows, made = self._through_stages(batch, self._in_order(batch, rows))
+            self._reader.passed(len(rows))
+            best = self._best(batch.ts[rows])
+            if made is not None:
+                made = [made[place] for place in best.tolist()]
+            kept = take_rows(batch, rows[best])
+        return _Chosen(Times(kept.streams, np.arange(len(kept)), kept.stream, kept.ts), kept, made)
 
-    def _take_in(self, unit: Unit, part: int, batch: Batch, check: Callable[[], None]) -> None:
-        batch = replace(batch, selection=self._still_wanted(batch))
-        for stage in self._pipeline.line_filters:
-            batch = stage.narrow(batch)
-        rows = batch.selection
-        assert rows is not None
-        made: list[Entry] | None = None
-        if self._pipeline.stages:
-            rows, made = self._through_stages(batch, rows, check)
-        self._post_filter_lines += len(rows)
-        if not len(rows):
+    def keep(self, unit: Unit, found: _Chosen) -> None:
+        """Takes in entries of a unit; those that can no longer be in the answer go."""
+        if not len(found.times):
             return
-        best = self._best(batch.ts[rows])
-        if made is not None:
-            self._made[part] = made[best]
-        self._keep(part, unit.arrival, take_rows(batch, rows[best]))
+        part = next(self._numbers)
+        size = len(found.times)
+        fresh = Candidates(
+            found.times.ts,
+            self._stream_ids(found.times.streams, found.times.stream),
+            np.full(size, unit.arrival, np.int64),
+            np.full(size, part, np.int64),
+            np.arange(size, dtype=np.int64),
+        )
+        self._parts[part] = unit, found
+        self._budget.take(found.held())
+        self._kept = merge(self._kept, fresh, self._direction).take(slice(self._limit))
+        for unused in self._parts.keys() - set(np.unique(self._kept.part).tolist()):
+            self._budget.give_back(self._parts.pop(unused)[1].held())
 
-    def _held(self, part: int) -> int:
-        """Bytes of what is kept of a unit."""
-        made = self._made.get(part, ())
-        return batch_bytes(self._parts[part]) + sum(ENTRY + len(entry.line) for entry in made)
+    def answer(self, interval: int, began: float) -> LogResult:
+        """The entries, once all units are read that had to be; `interval` apart (ns); `began` as of perf_counter."""
+        kept = self._kept.take(thin(self._kept.ts, interval)) if interval else self._kept
+        if self.pipeline.stages:
+            entries = []
+            for part, row in zip(kept.part.tolist(), kept.row.tolist(), strict=True):
+                made = self._parts[part][1].made
+                assert made is not None, "stages made an entry of every row"
+                entries.append(made[row])
+            return LogResult(entries, self._reader.stats(len(kept), perf_counter() - began))
+        batches = {}
+        rows = kept.row.copy()
+        places = [(part, np.flatnonzero(kept.part == part)) for part in np.unique(kept.part).tolist()]
+        read = in_order(lambda place: self._contents(*self._parts[place[0]], kept.row[place[1]]), places)
+        for (part, at), (batch, own) in read:
+            batches[part], rows[at] = batch, own
+        return LogResult.of_rows(batches, kept.part, rows, self._reader.stats(len(kept), perf_counter() - began))
 
-    def _best(self, ts: I64) -> slice:
-        """Of ascending times, those that may be among the first `limit` in the query's direction, ties included."""
+    def _contents(self, unit: Unit, found: _Chosen, rows: I64) -> tuple[Batch, I64]:
+        """A batch with the given entries of a unit, and their rows in it."""
+        if found.batch is not None:
+            return found.batch, rows
+        wanted, back = np.unique(rows, return_inverse=True)
+        self._reader.check()
+        before = unit.bytes_read
+        batch = unit.read(found.times.take(wanted))
+        self._budget.take(batch_bytes(batch))
+        self._reader.count_contents(unit, batch, unit.bytes_read - before)
+        return batch, back if batch.selection is None else batch.selection[back]
+
+    def _in_order(self, batch: Batch, rows: I64) -> I64:
+        """The rows by (ts, stream id, arrival)."""
+        ts = batch.ts[rows]
+        if bool((ts[1:] > ts[:-1]).all()):
+            return rows
+        return rows[np.lexsort((self._stream_ids(batch.streams, batch.stream[rows]), ts))]
+
+    def _best(self, ts: I64) -> I64:
+        """Places of the times that may be among the first `limit` in the query's direction, ties included."""
         if len(ts) <= self._limit:
-            return slice(None)
+            return np.arange(len(ts))
         if self._direction is Direction.FORWARD:
-            return slice(self._limit)
-        return slice(int(np.searchsorted(ts, ts[-self._limit])), None)
+            return np.flatnonzero(ts <= np.partition(ts, self._limit - 1)[self._limit - 1])
+        return np.flatnonzero(ts >= np.partition(ts, len(ts) - self._limit)[len(ts) - self._limit])
 
-    def _through_stages(self, batch: Batch, rows: I64, check: Callable[[], None]) -> tuple[I64, list[Entry]]:
-        """The rows that come through the stages, and what becomes of them, in the batch's order.
+    def _through_stages(self, batch: Batch, rows: I64) -> tuple[I64, list[Entry]]:
+        """The rows that come through the stages, and what becomes of them, in the order of `rows`.
 
         No more than the first `limit` in the query's direction, and what ties with the last of these.
         """
+        check = self._reader.check
         backward = self._direction is Direction.BACKWARD
         if backward:
             rows = rows[::-1]
         through: list[int] = []
         made: list[Entry] = []
+        passing = 0
         for start in range(0, len(rows), ROWS_AT_ONCE):
             check()
             some = rows[start : start + ROWS_AT_ONCE]
             for place, (row, _) in zip(some.tolist(), watched(rows_of(take_rows(batch, some)), check), strict=True):
                 if len(made) >= self._limit and row.ts != made[-1].ts:
                     break
-                if self._pipeline.run_rest(row):
-                    self._hold(row)
+                if self.pipeline.run_rest(row):
+                    size = ENTRY + len(row.line)
+                    self._budget.take(size)
+                    passing += size
                     through.append(place)
                     made.append(entry_of(row))
             else:
@@ -163,70 +242,21 @@ class _LogQuery:
         if backward:
             through.reverse()
             made.reverse()
+        self._budget.give_back(passing)
         return np.array(through, np.int64), made
 
-    def _hold(self, row: Row) -> None:
-        size = ENTRY + len(row.line)
-        self._budget.take(size)
-        self._passing += size
+    def _still_wanted(self, ts: I64) -> I64:
+        """Places that may still come before the last kept entry, once as many are kept as are asked for."""
+        kept = self._kept
+        if len(kept) < self._limit:
+            return np.arange(len(ts))
+        worst = kept.ts[-1]
+        return np.flatnonzero(ts <= worst if self._direction is Direction.FORWARD else ts >= worst)
 
-    def answer(self, interval: int) -> tuple[Entry, ...]:
-        """The entries, once all units are read that had to be; `interval` apart (ns)."""
-        kept = self._kept.take(thin(self._kept.ts, interval)) if interval else self._kept
-        made: dict[tuple[int, int], Entry] = {}
-        for part in np.unique(kept.part).tolist():
-            rows = kept.row[kept.part == part]
-            if part in self._made:
-                entries = [self._made[part][row] for row in rows.tolist()]
-            else:
-                entries = [entry_of(row) for row, _ in rows_of(take_rows(self._parts[part], rows))]
-            made.update(zip(((part, row) for row in rows.tolist()), entries, strict=True))
-        return tuple(map(made.__getitem__, zip(kept.part.tolist(), kept.row.tolist(), strict=True)))
-
-    def stats(self, returned: int, exec_time: float) -> Stats:
-        """What it took; `exec_time` in seconds."""
-        return Stats(self._memory, self._blocks, self._post_filter_lines, returned, exec_time)
-
-    def _count(self, unit: Unit, batch: Batch) -> int:
-        """Counts what was read; returns how many units that makes, which numbers them."""
-        reading = Reading(1, len(batch), batch.lines.nbytes, metadata_bytes(batch), unit.compressed_bytes)
-        if unit.in_memory:
-            self._memory += reading
-        else:
-            self._blocks += reading
-        return self._memory.units + self._blocks.units
-
-    def _still_wanted(self, batch: Batch) -> I64:
-        """Rows that may still come before the last kept entry, once as many are kept as are asked for."""
-        first, stop = 0, len(batch)
-        if len(self._kept) == self._limit:
-            worst = self._kept.ts[-1]
-            if self._direction is Direction.FORWARD:
-                stop = int(np.searchsorted(batch.ts, worst, "right"))
-            else:
-                first = int(np.searchsorted(batch.ts, worst, "left"))
-        return np.arange(first, stop, dtype=np.int64)
-
-    def _keep(self, part: int, arrival: int, batch: Batch) -> None:
-        n = len(batch)
-        fresh = Candidates(
-            batch.ts,
-            self._stream_ids(batch),
-            np.full(n, arrival, np.int64),
-            np.full(n, part, np.int64),
-            np.arange(n, dtype=np.int64),
-        )
-        self._parts[part] = batch
-        self._budget.take(self._held(part))
-        self._kept = merge(self._kept, fresh, self._direction).take(slice(self._limit))
-        for unused in self._parts.keys() - set(np.unique(self._kept.part).tolist()):
-            self._budget.give_back(self._held(unused))
-            del self._parts[unused]
-            self._made.pop(unused, None)
-
-    def _stream_ids(self, batch: Batch) -> NDArray[np.uint64]:
-        used, back = np.unique(batch.stream, return_inverse=True)
-        return np.array([self._id(batch.streams[number]) for number in used.tolist()], np.uint64)[back]
+    def _stream_ids(self, streams: Sequence[Labels], stream: I32) -> NDArray[np.uint64]:
+        """uint64[k], ids of the given streams."""
+        used, back = np.unique(stream, return_inverse=True)
+        return np.array([self._id(streams[number]) for number in used.tolist()], np.uint64)[back]
 
     def _id(self, labels: Labels) -> int:
         if labels not in self._ids:

@@ -21,13 +21,17 @@ from logql.ast import (
 )
 from logql.binop import scalar_operation, vector_operation
 from logql.budget import POINT, Budget
+from logql.count_reader import CountReader, is_countable
+from logql.counts import CountVector, Steps
+from logql.extractor import Extractor, grouping_of
 from logql.label_replace import replacement
 from logql.limits import MetricLimits, check_range, check_series, partial_warning
 from logql.metric_result import Matrix, Scalar, Series, Vector
-from logql.ranges import RangeVector, range_function
-from logql.samples import SampleReader
+from logql.ranges import RangeVector, count_function, failure_of, range_function
+from logql.samples import read_samples
 from logql.source import MatchOp, Source
 from logql.stats import Stats
+from logql.unit_reader import UnitReader
 from logql.vectors import Sample, aggregation
 from storage.batch import Labels
 
@@ -86,7 +90,7 @@ def run_range(
     step = max(step - step % MS, MS)
     start, end = aligned(start, end, step)
     budget = budget or Budget()
-    query = _Query(SampleReader(source, tenant, check, budget), start, end, limits)
+    query = _Query(UnitReader(source, tenant, check, budget), start, end, step, limits)
     at = query.compiled(expr)
     points: dict[Labels, tuple[list[int], list[float]]] = {}
     warnings: tuple[str, ...] = ()
@@ -128,7 +132,7 @@ def run_instant(
 ) -> Vector | Scalar:
     """The value of a metric query at `time` (ns); arguments and errors as of `run_range`."""
     began = perf_counter()
-    query = _Query(SampleReader(source, tenant, check, budget), time, time, limits)
+    query = _Query(UnitReader(source, tenant, check, budget), time, time, MS, limits)
     if isinstance(expr, Literal):
         return Scalar(time // MS, expr.value, query.stats(0, began))
     vector = query.compiled(expr)(time)
@@ -158,14 +162,16 @@ class _Query:
     """One query at work: makes a function of each node of the expression, reading the samples that it needs.
 
     Attributes:
-        reader: what reads the samples.
+        reader: what reads entries.
         start, end: ns, of the first and the last step.
+        step: ns between two.
         limits: of the tenant.
     """
 
-    reader: SampleReader
+    reader: UnitReader
     start: int
     end: int
+    step: int
     limits: MetricLimits
 
     def compiled(self, expr: MetricExpr) -> _AtStep:
@@ -191,11 +197,31 @@ class _Query:
     def _range(self, node: RangeAggregation, outer: Grouping | None) -> _AtStep:
         window = node.range
         check_range(window.range, self.limits.max_range)
-        start, end = self.start - window.offset - window.range, self.end - window.offset
-        series = RangeVector(self.reader.read(node, outer, start + 1, end + 1), window.range, window.offset)
+        grouping = grouping_of(node, outer)
+        extractor = Extractor(node, grouping)
+        if is_countable(node, extractor):
+            series = self._counted(node, grouping, extractor)
+        else:
+            series = self._sampled(node, extractor)
         if node.op == "absent_over_time":
             absent = [Sample(_absent_labels(node), 1.0)]
-            return lambda ts: absent if series.is_empty_at(ts) else []
+            return lambda ts: [] if series(ts) else absent
+        return series
+
+    def _counted(self, node: RangeAggregation, grouping: Grouping | None, extractor: Extractor) -> _AtStep:
+        window = node.range
+        start, end = self.start - window.offset, self.end - window.offset
+        steps = Steps(start, self.step, (self.end - self.start) // self.step + 1, window.range)
+        counts = CountReader(self.reader, node, grouping, extractor, steps)
+        counts.read(start - window.range + 1, end + 1)
+        vector = CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
+        return lambda ts: vector.at(ts - window.offset)
+
+    def _sampled(self, node: RangeAggregation, extractor: Extractor) -> _AtStep:
+        window = node.range
+        start, end = self.start - window.offset - window.range, self.end - window.offset
+        samples = read_samples(self.reader, node, extractor, start + 1, end + 1)
+        series = RangeVector(samples, window.range, window.offset)
         function = range_function(node)
         return lambda ts: series.at(ts, function)
 

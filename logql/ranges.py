@@ -41,11 +41,24 @@ RangeFunction = Callable[[Window], float]
 
 
 def range_function(node: RangeAggregation) -> RangeFunction:
-    """The function of a range aggregation; not of absent_over_time, which is about windows without samples."""
+    """The function of a range aggregation."""
     if node.op == "quantile_over_time":
         rank = node.parameter or 0.0
         return lambda window: quantile(rank, window.values)
     return _FUNCTIONS[node.op]
+
+
+def count_function(node: RangeAggregation) -> Callable[[int, int], float]:
+    """What a window of so many entries with a sum of bytes becomes, of an aggregation that counts either."""
+    seconds = _seconds(node.range.range)
+    match node.op:
+        case "rate":
+            return lambda count, _: count / seconds
+        case "bytes_over_time":
+            return lambda _, total: float(total)
+        case "bytes_rate":
+            return lambda _, total: total / seconds
+    return lambda count, _: float(count)
 
 
 class RangeVector:
@@ -56,7 +69,7 @@ class RangeVector:
 
     def __init__(self, series: dict[Labels, SampleSeries], width: int, offset: int) -> None:
         """`width` and `offset` in ns."""
-        self._series = [(labels, samples, _failure(labels)) for labels, samples in sorted(series.items())]
+        self._series = [(labels, samples, failure_of(labels)) for labels, samples in sorted(series.items())]
         self._width = width
         self._offset = offset
 
@@ -74,12 +87,8 @@ class RangeVector:
                 found.append(Sample(labels, function(window)))
         return found
 
-    def is_empty_at(self, ts: int) -> bool:
-        """Whether no series has a sample in the window of the step at `ts` (ns)."""
-        return not self.at(ts, _count)
 
-
-def _failure(labels: Labels) -> PipelineError | None:
+def failure_of(labels: Labels) -> PipelineError | None:
     """The error of a series whose lines failed in the pipeline, unless the query itself speaks of `__error__`."""
     found = dict(labels)
     if ERROR not in found or PRESERVE_ERROR in found:
@@ -167,6 +176,7 @@ def _increase(values: Sequence[float]) -> float:
 
 _FUNCTIONS: dict[str, RangeFunction] = {
     "count_over_time": _count,
+    "absent_over_time": _count,
     "rate": lambda window: _sum(window) / window.seconds,
     "bytes_over_time": _sum,
     "bytes_rate": lambda window: _sum(window) / window.seconds,

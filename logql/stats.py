@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from storage.batch import Batch
+from storage.rows import take_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,13 @@ class Stats:
 
 
 def metadata_bytes(batch: Batch) -> int:
-    """Bytes of the names and values of a batch's structured metadata."""
+    """Bytes of the names and values of the structured metadata of a batch's selection."""
+    if batch.selection is not None and batch.rest is not None:
+        batch = take_rows(batch, batch.selection)
     total = 0
     for name, column in batch.metadata.items():
-        codes = column.codes[column.codes >= 0]
+        codes = column.codes if batch.selection is None else column.codes[batch.selection]
+        codes = codes[codes >= 0]
         total += len(codes) * len(name.encode()) + int(column.values.lengths[codes].sum())
     if batch.rest is not None:
         widths = np.array([len(name.encode()) for name in batch.rest.names], np.int64)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from logql.source import Direction, Matcher, MatchOp, Unit
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
-from storage.labels import labels_id
+from tests.batch_unit import BatchUnit
 
 
 @dataclass(frozen=True)
@@ -22,36 +22,15 @@ class Stored:
     metadata: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass
-class MemoryUnit:
-    """Entries that arrived one after the other."""
-
-    entries: list[Stored]
-    arrival: int
-    in_memory: bool
-    reads: int = 0
-
-    @property
-    def min_ts(self) -> int:
-        return min(entry.ts for entry in self.entries)
-
-    @property
-    def max_ts(self) -> int:
-        return max(entry.ts for entry in self.entries)
-
-    @property
-    def compressed_bytes(self) -> int:
-        return 0 if self.in_memory else 10 * len(self.entries)
-
-    def read(self) -> Batch:
-        self.reads += 1
-        builder = BatchBuilder()
-        numbers: dict[Labels, int] = {}
-        for entry in sorted(self.entries, key=lambda entry: (entry.ts, labels_id(entry.stream))):
-            if entry.stream not in numbers:
-                numbers[entry.stream] = builder.add_stream(entry.stream)
-            builder.add(numbers[entry.stream], entry.ts, entry.line, entry.metadata)
-        return builder.build()
+def batch_of(entries: list[Stored]) -> Batch:
+    """The entries as a batch, in their order."""
+    builder = BatchBuilder()
+    numbers: dict[Labels, int] = {}
+    for entry in entries:
+        if entry.stream not in numbers:
+            numbers[entry.stream] = builder.add_stream(entry.stream)
+        builder.add(numbers[entry.stream], entry.ts, entry.line, entry.metadata)
+    return builder.build()
 
 
 @dataclass
@@ -66,7 +45,7 @@ class MemorySource:
     entries: list[Stored]
     unit_size: int = 1000
     in_blocks: bool = False
-    units: list[MemoryUnit] = field(default_factory=list)
+    units: list[BatchUnit] = field(default_factory=list)
 
     def scan(
         self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, direction: Direction
@@ -82,7 +61,8 @@ class MemorySource:
             ]
             if rows:
                 number = place // self.unit_size
-                self.units.append(MemoryUnit(rows, number, in_memory=not (self.in_blocks and number % 2)))
+                in_memory = not (self.in_blocks and number % 2)
+                self.units.append(BatchUnit(batch_of(rows), number, in_memory))
         if direction is Direction.FORWARD:
             self.units.sort(key=lambda unit: unit.min_ts)
         else:

@@ -50,7 +50,7 @@ def test_entries_on_their_way_through_stages_count() -> None:
 
 
 def test_a_metric_query_holds_samples_and_points() -> None:
-    expr = parse('count_over_time({app="a"}[1s])')
+    expr = parse('count_over_time({app="a"} | label_format n="x" [1s])')
     assert not isinstance(expr, LogExpr)
     budget = Budget()
 

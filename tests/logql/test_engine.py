@@ -65,7 +65,7 @@ def numbered(n: int) -> list[Stored]:
 def test_units_that_cannot_change_the_answer_are_not_read(direction: Direction, first: bytes) -> None:
     source = MemorySource(numbered(100), unit_size=10)
     assert lines(ask(source, limit=15, direction=direction))[0] == first
-    assert [unit.reads for unit in source.units] == [1, 1] + [0] * 8
+    assert [unit.looks for unit in source.units] == [1, 1] + [0] * 8
 
 
 def test_a_unit_that_may_tie_with_the_last_entry_is_read() -> None:
@@ -196,7 +196,7 @@ def test_the_check_stops_a_query_between_units() -> None:
 
     with pytest.raises(TimeoutError):
         run_log_query(source, "tenant", parse_log('{app="a"}'), 0, 1000, 100, FORWARD, check=check)
-    assert sum(unit.reads for unit in source.units) == 2
+    assert sum(unit.looks for unit in source.units) == 2
 
 
 def test_the_entries_limit_has_lokis_text() -> None:

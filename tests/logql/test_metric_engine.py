@@ -175,7 +175,7 @@ def test_the_check_can_stop_a_query_at_every_unit_and_step() -> None:
             raise TimeoutError
 
     source = MemorySource(ENTRIES, unit_size=1)
-    expr = metric('count_over_time({env="x"}[1h])')
+    expr = metric('count_over_time({env="x"} |= "" | logfmt [1h])')
     with pytest.raises(TimeoutError):
         run_range(source, "t", expr, 0, 100 * S, S, limits=LIMITS, check=check)
     assert sum(unit.reads for unit in source.units) == 4

@@ -79,11 +79,15 @@ def test_a_window_has_its_end_but_not_its_start() -> None:
     assert (counts[-1], counts[0], counts[9], counts[10], counts[19], counts[20]) == ([], [1], [2], [2], [1], [])
 
 
+def number_of(window: Window) -> float:
+    return float(len(window.values))
+
+
 def test_an_offset_shifts_windows_not_results() -> None:
     vector = RangeVector({A: SampleSeries([100], [1.0])}, width=10, offset=50)
-    assert [ts for ts in range(200) if not vector.is_empty_at(ts)] == list(range(150, 160))
+    assert [ts for ts in range(200) if vector.at(ts, number_of)] == list(range(150, 160))
     ahead = RangeVector({A: SampleSeries([100], [1.0])}, width=10, offset=-50)
-    assert [ts for ts in range(200) if not ahead.is_empty_at(ts)] == list(range(50, 60))
+    assert [ts for ts in range(200) if ahead.at(ts, number_of)] == list(range(50, 60))
 
 
 FAILED: Labels = (("__error__", "JSONParserErr"), ("app", 'a"b'))
@@ -91,9 +95,9 @@ FAILED: Labels = (("__error__", "JSONParserErr"), ("app", 'a"b'))
 
 def test_a_failed_sample_is_an_error_only_in_a_window() -> None:
     vector = RangeVector({FAILED: SampleSeries([100], [1.0])}, width=10, offset=0)
-    assert vector.is_empty_at(99)
+    assert not vector.at(99, number_of)
     with pytest.raises(PipelineError) as caught:
-        vector.is_empty_at(100)
+        vector.at(100, number_of)
     assert str(caught.value) == (
         """pipeline error: 'JSONParserErr' for series: '{__error__="JSONParserErr", app="a\\"b"}'.\n"""
         'Use a label filter to intentionally skip this error. (e.g | __error__!="JSONParserErr").\n'
@@ -105,4 +109,4 @@ def test_a_failed_sample_is_an_error_only_in_a_window() -> None:
 def test_an_error_that_the_query_speaks_of_is_a_label() -> None:
     labels = (*FAILED[:1], ("__preserve_error__", "true"))
     vector = RangeVector({labels: SampleSeries([100], [1.0])}, width=10, offset=0)
-    assert not vector.is_empty_at(100)
+    assert vector.at(100, number_of)

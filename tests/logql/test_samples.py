@@ -4,7 +4,9 @@ import pytest
 
 from logql import parse
 from logql.ast import Grouping, RangeAggregation, VectorAggregation
-from logql.samples import SampleReader, SampleSeries, grouping_of
+from logql.extractor import Extractor, grouping_of
+from logql.samples import SampleSeries, read_samples
+from logql.unit_reader import UnitReader
 from storage.batch import Labels
 from storage.labels import labels_id
 from tests.logql.memory_source import MemorySource, Stored
@@ -29,8 +31,9 @@ def samples(
     if isinstance(expr, VectorAggregation):
         outer, expr = expr.grouping or Grouping((), without=False), expr.operand
     assert isinstance(expr, RangeAggregation)
-    reader = SampleReader(MemorySource(entries or ENTRIES, unit_size), "tenant", lambda: None)
-    return {labels: (list(one.ts), list(one.values)) for labels, one in reader.read(expr, outer, 0, 100).items()}
+    reader = UnitReader(MemorySource(entries or ENTRIES, unit_size), "tenant", lambda: None)
+    found = read_samples(reader, expr, Extractor(expr, grouping_of(expr, outer)), 0, 100)
+    return {labels: (list(one.ts), list(one.values)) for labels, one in found.items()}
 
 
 def test_lines_are_counted_under_all_their_labels() -> None:
@@ -135,8 +138,8 @@ def test_what_was_read_is_counted() -> None:
     expr = parse('count_over_time({app="a"} |= "k=x" [1m])')
     assert isinstance(expr, RangeAggregation)
     checks: list[None] = []
-    reader = SampleReader(MemorySource(ENTRIES, 1, in_blocks=True), "tenant", lambda: checks.append(None))
-    series = reader.read(expr, None, 1, 3)
+    reader = UnitReader(MemorySource(ENTRIES, 1, in_blocks=True), "tenant", lambda: checks.append(None))
+    series = read_samples(reader, expr, Extractor(expr, None), 1, 3)
     assert [type(one) for one in series.values()] == [SampleSeries, SampleSeries]
     stats = reader.stats(2, 0.5)
     assert (stats.lines, stats.memory.units, stats.blocks.units, len(checks)) == (3, 2, 1, 3)

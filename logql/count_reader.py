@@ -1,0 +1,219 @@
+"""Reading what counts need: times, and of lines and structured metadata only what the query cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+import numpy as np
+
+from logql.ast import Grouping, RangeAggregation
+from logql.budget import SERIES
+from logql.counts import NONE, Changes, Counter, Steps, changes_of, enters_once
+from logql.entry_columns import row_keys
+from logql.extractor import BYTES, Extractor
+from logql.rows import rows_of
+from logql.source import Direction, Unit
+from logql.stages.hints import SUFFIX
+from logql.stages.row import ERROR, Row
+from logql.unit_reader import UnitReader, filtered
+from logql.workers import in_order
+from storage.batch import I32, I64, Batch, Column, Labels, Texts
+from storage.reading import Columns, Times
+from storage.rows import batch_bytes, take_pairs, take_rows
+
+_COUNTS = frozenset({"count_over_time", "rate", "absent_over_time"})
+
+
+def is_countable(node: RangeAggregation, extractor: Extractor) -> bool:
+    """Whether what an entry adds can be told without making a row of it."""
+    return node.op in _COUNTS | BYTES and node.range.unwrap is None and not extractor.pipeline.stages
+
+
+class CountReader:
+    """Collects the counts of one range aggregation for which `is_countable` holds.
+
+    Attributes:
+        counter: what was counted, by number of label set.
+    """
+
+    def __init__(
+        self,
+        reader: UnitReader,
+        node: RangeAggregation,
+        grouping: Grouping | None,
+        extractor: Extractor,
+        steps: Steps,
+    ) -> None:
+        self._reader = reader
+        self._matchers = node.range.log.matchers
+        self._extractor = extractor
+        self._filters = extractor.pipeline.line_filters
+        self._sums = node.op in BYTES
+        self._names = _metadata_read(grouping)
+        self._lock = Lock()
+        self._numbers: dict[Labels, int] = {}
+        self._of_streams = _StreamGroups(steps, self._of_stream)
+        self.counter = Counter(steps, reader.budget)
+
+    @property
+    def labels(self) -> list[Labels]:
+        """The label sets found, by number."""
+        return list(self._numbers)
+
+    def read(self, start: int, end: int) -> None:
+        """Counts the entries with start <= ts < end (ns).
+
+        Raises:
+            LimitError: they do not fit in the query's memory.
+        """
+        units = self._reader.units(self._matchers, start, end, Direction.FORWARD)
+        # Times alone are read faster than they are handed to another thread.
+        parts = in_order(self._part, units) if self._filters else ((unit, self._part(unit)) for unit in units)
+        for _, part in parts:
+            self.counter.add(part)
+
+    def _part(self, unit: Unit) -> Changes:
+        """The changes of a unit's entries. Runs in several threads at once."""
+        if self._filters or unit.has_metadata(self._names):
+            return self._of_batch(unit)
+        return self._of_totals(unit) or self._of_times(unit)
+
+    def _of_totals(self, unit: Unit) -> Changes | None:
+        """By what is known of the unit unread; None if that does not tell."""
+        steps = self.counter.steps
+        if not enters_once(steps, unit.min_ts, unit.max_ts):
+            return None
+        totals = unit.totals()
+        if totals is None:
+            return None
+        self._count(unit, int(totals.entries.sum()))
+        amounts = totals.line_bytes if self._sums else NONE
+        return self._of_streams.changes(totals.streams, totals.stream, totals.min_ts, totals.entries, amounts)
+
+    def _of_times(self, unit: Unit) -> Changes:
+        """By the times of the unit's entries, and the lengths of their lines if it is about bytes."""
+        times = unit.times()
+        amounts = unit.lengths(times) if self._sums else NONE
+        self._count(unit, len(times))
+        return self._of_streams.changes(times.streams, times.stream, times.ts, NONE, amounts)
+
+    def _count(self, unit: Unit, entries: int) -> None:
+        self._reader.count(unit, entries)
+        self._reader.passed(entries)
+
+    def _of_batch(self, unit: Unit) -> Changes:
+        """By lines and structured metadata."""
+        times = unit.times()
+        batch = self._read(unit, times, self._names)
+        names = self._names
+        if names is not None and _has_errors(batch):
+            names = None  # what failed shows all its labels
+            batch = self._read(unit, times, names)
+        self._reader.count_batch(unit, len(times), batch)
+        with self._reader.budget.holding(batch_bytes(batch)):
+            rows = filtered(batch, self._filters)
+            self._reader.passed(len(rows))
+            amounts = batch.lines.lengths[rows] if self._sums else NONE
+            return self._of_rows(batch, rows, names, amounts)
+
+    def _read(self, unit: Unit, times: Times, names: frozenset[str] | None) -> Batch:
+        return unit.read(times, Columns(lines=bool(self._filters) or self._sums, metadata=names))
+
+    def _of_rows(self, batch: Batch, rows: I64, names: frozenset[str] | None, amounts: I64) -> Changes:
+        """Rows of a batch, told apart by their streams and their metadata of the names."""
+        metadata = {
+            name: Column(column.codes[rows], column.values)
+            for name, column in batch.metadata.items()
+            if names is None or name in names
+        }
+        rest = batch.rest
+        if rest is not None and names is not None and names.isdisjoint(rest.names):
+            rest = None
+        if not metadata and rest is None:
+            return self._of_streams.changes(batch.streams, batch.stream[rows], batch.ts[rows], NONE, amounts)
+        bare = Batch(
+            batch.streams,
+            batch.stream[rows],
+            batch.ts[rows],
+            Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64)),
+            metadata,
+            take_pairs(rest, rows) if rest is not None else None,
+        )
+        first, codes = _distinct(row_keys(bare))
+        numbers = [self._number(self._extractor.labels(row)) for row, _ in rows_of(take_rows(bare, first))]
+        found = changes_of(
+            self.counter.steps, codes.astype(np.int32), np.array(numbers, np.int32), bare.ts, NONE, amounts, mixed=True
+        )
+        assert found is not None, "every code has its label set"
+        return found
+
+    def _of_stream(self, labels: Labels) -> int:
+        return self._number(self._extractor.labels(Row(0, b"", labels, ())))
+
+    def _number(self, labels: Labels) -> int:
+        with self._lock:
+            number = self._numbers.get(labels)
+            if number is None:
+                self._reader.budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
+                number = self._numbers[labels] = len(self._numbers)
+            return number
+
+
+def _metadata_read(grouping: Grouping | None) -> frozenset[str] | None:
+    """The structured metadata that the labels of samples are made of; None: all of it."""
+    if grouping is None or grouping.without:
+        return None
+    return frozenset([ERROR, *grouping.names, *(name.removesuffix(SUFFIX) for name in grouping.names)])
+
+
+def _has_errors(batch: Batch) -> bool:
+    return ERROR in batch.metadata or (batch.rest is not None and ERROR in batch.rest.names)
+
+
+def _distinct(keys: I64) -> tuple[I64, I64]:
+    """(places of the distinct keys, int64[n] which of them each key is)."""
+    if not len(keys):
+        return keys, keys
+    low = int(keys.min())
+    width = int(keys.max()) - low + 1
+    if width > 4 * len(keys):
+        _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+        return first, codes
+    places = np.full(width, -1, np.int64)
+    places[keys - low] = np.arange(len(keys))
+    used = np.flatnonzero(places >= 0)
+    first = places[used]
+    places[used] = np.arange(len(used))
+    return first, places[keys - low]
+
+
+class _StreamGroups:
+    """Entries of streams, counted under the label sets that a table of stream numbers says."""
+
+    def __init__(self, steps: Steps, resolve: Callable[[Labels], int]) -> None:
+        self._steps = steps
+        self._resolve = resolve
+        self._lock = Lock()
+        # By identity: a store has one stream table a tenant, of any length, and keeps it.
+        self._tables: dict[int, tuple[Sequence[Labels], I32]] = {}
+
+    def changes(self, streams: Sequence[Labels], stream: I32, ts: I64, entries: I64, amounts: I64) -> Changes:
+        """The changes of n entries; `stream` indexes `streams`, the others are as of `changes_of`."""
+        table = self._table(streams, int(stream.max(initial=-1)) + 1)
+        found = changes_of(self._steps, stream, table, ts, entries, amounts)
+        if found is None:
+            for number in np.unique(stream[table[stream] < 0]).tolist():
+                table[number] = self._resolve(streams[number])
+            found = changes_of(self._steps, stream, table, ts, entries, amounts)
+        assert found is not None, "every stream has its label set"
+        return found
+
+    def _table(self, streams: Sequence[Labels], least: int) -> I32:
+        """The groups of streams, at least so many of them; another thread may have a longer one meanwhile."""
+        with self._lock:
+            _, table = self._tables.get(id(streams), (streams, np.zeros(0, np.int32)))
+            if least > len(table):
+                table = np.concatenate([table, np.full(max(least - len(table), len(table)), -1, np.int32)])
+                self._tables[id(streams)] = streams, table
+            return table

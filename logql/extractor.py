@@ -1,0 +1,79 @@
+"""What a range aggregation makes of one entry: the value of its sample, and the labels (LOKI.md 3.6, 4.4)."""
+
+from __future__ import annotations
+
+from logql.ast import Grouping, RangeAggregation
+from logql.stages.hints import RowTest, Wanted
+from logql.stages.label_filter import names_of
+from logql.stages.pipeline import Pipeline, simple_filters, without_unused_line_formats
+from logql.stages.row import Row
+from logql.stages.unwrap import UnwrapStage
+from storage.batch import Labels
+
+_PUSHED_DOWN = frozenset({"count_over_time", "rate", "bytes_over_time", "bytes_rate", "sum_over_time"})
+"""Aggregations that take the grouping of a `sum` around them: sums of sums are sums."""
+
+BYTES = frozenset({"bytes_over_time", "bytes_rate"})
+"""Aggregations of the bytes of lines."""
+
+
+def grouping_of(node: RangeAggregation, outer: Grouping | None) -> Grouping | None:
+    """The grouping that samples are made under: the aggregation's own, or that of a `sum` around it.
+
+    Args:
+        node: the range aggregation.
+        outer: grouping of the `sum` of which `node` is the operand; None if there is no `sum`.
+    """
+    if node.op == "absent_over_time":
+        return Grouping((), without=False)
+    if node.grouping is None and outer is not None and node.op in _PUSHED_DOWN:
+        return outer
+    return node.grouping
+
+
+class Extractor:
+    """Makes samples of rows: the value by the aggregation, the labels by its grouping.
+
+    Attributes:
+        pipeline: what entries go through.
+    """
+
+    def __init__(self, node: RangeAggregation, grouping: Grouping | None) -> None:
+        stages = node.range.log.stages
+        unwrap = node.range.unwrap
+        self._unwrap = UnwrapStage.of(unwrap) if unwrap else None
+        self._counts_bytes = node.op in BYTES
+        self.pipeline = Pipeline.of(
+            stages if self._counts_bytes else without_unused_line_formats(stages), self._wanted(node, grouping)
+        )
+        self._names = frozenset(grouping.names) if grouping else frozenset()
+        self._is_by = grouping is not None and not grouping.without
+        if unwrap and not self._is_by:
+            self._names |= {unwrap.label}
+
+    def _wanted(self, node: RangeAggregation, grouping: Grouping | None) -> Wanted:
+        names: list[str] = []
+        filters: dict[str, RowTest] = {}
+        if node.range.unwrap and self._unwrap:
+            names = [node.range.unwrap.label, *(name for each in node.range.unwrap.filters for name in names_of(each))]
+            if len(self._unwrap.filters) == 1:
+                filters = simple_filters(self._unwrap.filters)
+        if grouping is None:
+            return Wanted(names=tuple(names), filters=filters)
+        no_labels = not grouping.names and not grouping.without
+        return Wanted(grouping.names, grouping.without, no_labels, tuple(names), filters)
+
+    def sample(self, row: Row) -> float | None:
+        """The value of an entry that line filters have passed, whose other stages run here; None if it gives none."""
+        if not self.pipeline.run_rest(row):
+            return None
+        if self._unwrap:
+            return self._unwrap.sample(row)
+        return float(len(row.line)) if self._counts_bytes else 1.0
+
+    def labels(self, row: Row) -> Labels:
+        """The labels of its sample: all of them if the pipeline failed, so that the error can name the series."""
+        labels = row.labels()
+        if row.error:
+            return tuple(sorted(labels.items()))
+        return tuple(sorted(pair for pair in labels.items() if (pair[0] in self._names) == self._is_by))

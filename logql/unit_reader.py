@@ -1,0 +1,82 @@
+"""Reading the units of a query: entries that line filters let through, and counting what that took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock
+
+import numpy as np
+
+from logql.budget import Budget
+from logql.source import Direction, Matcher, Source, Unit
+from logql.stages.line_filter import LineFilterStage
+from logql.stats import Reading, Stats, metadata_bytes
+from storage.batch import I64, Batch
+
+
+class UnitReader:
+    """One query's way to its source.
+
+    `units` is for the one thread that runs the query; what is counted may come from several.
+
+    Attributes:
+        check: raises to stop the query.
+        budget: of the bytes that the query holds.
+    """
+
+    def __init__(self, source: Source, tenant: str, check: Callable[[], None], budget: Budget | None = None) -> None:
+        """`check` is called before each unit and raises to stop the query."""
+        self._source = source
+        self._tenant = tenant
+        self.check = check
+        self.budget = budget or Budget()
+        self._post_filter_lines = 0
+        self._lock = Lock()
+        self._memory = Reading()
+        self._blocks = Reading()
+
+    def units(self, matchers: Sequence[Matcher], start: int, end: int, direction: Direction) -> Iterator[Unit]:
+        """The units of a scan in its order. Asks before each whether the query is still wanted."""
+        for unit in self._source.scan(self._tenant, matchers, start, end, direction):
+            self.check()
+            yield unit
+
+    def count(self, unit: Unit, entries: int, lines: int = 0, metadata: int = 0) -> None:
+        """Counts a unit that was read: its entries, bytes of lines and of structured metadata."""
+        self._add(unit, Reading(1, entries, lines, metadata, unit.bytes_read))
+
+    def count_batch(self, unit: Unit, entries: int, batch: Batch) -> None:
+        """Counts a unit of which the batch was read."""
+        self.count(unit, entries, line_bytes(batch), metadata_bytes(batch))
+
+    def count_contents(self, unit: Unit, batch: Batch, compressed: int) -> None:
+        """Counts contents that were read of a unit that is counted, and the bytes they took from disk."""
+        self._add(unit, Reading(0, 0, line_bytes(batch), metadata_bytes(batch), compressed))
+
+    def _add(self, unit: Unit, reading: Reading) -> None:
+        with self._lock:
+            if unit.in_memory:
+                self._memory += reading
+            else:
+                self._blocks += reading
+
+    def passed(self, lines: int) -> None:
+        """Counts entries that came through the pipeline."""
+        with self._lock:
+            self._post_filter_lines += lines
+
+    def stats(self, returned: int, exec_time: float) -> Stats:
+        """What it took so far; `returned` entries or points, `exec_time` in seconds."""
+        return Stats(self._memory, self._blocks, self._post_filter_lines, returned, exec_time)
+
+
+def line_bytes(batch: Batch) -> int:
+    """Bytes of the lines that are wanted of a batch."""
+    return batch.lines.nbytes if batch.selection is None else int(batch.lines.lengths[batch.selection].sum())
+
+
+def filtered(batch: Batch, filters: Iterable[LineFilterStage]) -> I64:
+    """Rows of the batch's selection that all line filters let through, in its order."""
+    for stage in filters:
+        batch = stage.narrow(batch)
+    return np.arange(len(batch), dtype=np.int64) if batch.selection is None else batch.selection
