@@ -53,6 +53,13 @@ def admit(
     Returns:
         Which entries stay (None: all), and the error of the first stream that was refused anything.
     """
+    if not (
+        limits.out_of_order_window
+        or limits.max_streams_per_user
+        or limits.max_global_streams_per_user
+        or limits.per_stream_rate_limit
+    ):
+        return None, None  # before anything is made: most servers have none of them
     rules = stream_rules(limits)
     if rules.is_off or not len(batch):
         return None, None

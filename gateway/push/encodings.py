@@ -19,6 +19,9 @@ _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _MEDIA_TYPE = re.compile(rf"({_WORD})(?:(/)({_WORD})?(.*)|(.+))?", re.DOTALL)
 _PARAMETER = re.compile(rf'\s*;\s*({_WORD})\s*=\s*({_WORD}|"(?:[^"\\\r\n]|\\[^\r\n])*")')
 
+_USUAL = frozenset(("application/json", "application/x-protobuf"))
+"""Headers as clients write them, which there is nothing to be done about."""
+
 _SNAPPY_RATIO = 22
 """No snappy body grows more: its best element makes 64 bytes of 3."""
 
@@ -52,6 +55,8 @@ def media_type(header: str | None) -> str:
     Raises:
         MalformedPush: there is none, or a parameter is malformed.
     """
+    if header in _USUAL:
+        return header
     base, separator, rest = (header or "").partition(";")
     found = base.strip().lower()
     match = _MEDIA_TYPE.fullmatch(found)

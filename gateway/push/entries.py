@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.limits import Limits
+from gateway.push.kernels.entries import measure_entries
 from gateway.push.metadata import has_metadata, metadata_sizes
 from gateway.push.refusals import Mutation, Refusals, rfc3339
 from storage.batch import I32, I64, Batch, Mask, texts_from_arrow
@@ -65,23 +66,38 @@ def truncate_lines(batch: Batch, limits: Limits) -> tuple[Batch, tuple[Mutation,
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checked:
-    """What is known of each entry.
+class Faults:
+    """What is wrong with entries.
 
     Attributes:
-        sizes: int64[n], bytes of line and structured metadata: what is counted and rate-limited.
-        faults: int8[n], a Fault each.
+        kinds: int8[n], a Fault each.
         details: int64[n], the number that the text of a fault names (s since the epoch, bytes or pairs).
     """
 
-    sizes: I64
-    faults: np.ndarray[tuple[int], np.dtype[np.int8]]
+    kinds: np.ndarray[tuple[int], np.dtype[np.int8]]
     details: I64
 
 
-def check_entries(batch: Batch, limits: Limits, now: int) -> Checked | I64:
-    """Looks at every entry of a batch; only the sizes where nothing is wrong with any."""
-    lengths = batch.lines.lengths
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """What is known of the entries of a batch.
+
+    Attributes:
+        sizes: int64[n], bytes of line and structured metadata: what is counted and rate-limited.
+        oldest: ns, the first time of all; of no entries the last there is.
+        faults: None where nothing is wrong with any.
+    """
+
+    sizes: I64
+    oldest: int
+    faults: Faults | None
+
+
+def check_entries(batch: Batch, limits: Limits, now: int) -> Checked:
+    """Looks at every entry of a batch."""
+    lengths: I64 = np.empty(len(batch), np.int64)
+    offsets = np.ascontiguousarray(batch.lines.offsets)
+    oldest, newest, longest = measure_entries(np.ascontiguousarray(batch.ts), offsets, lengths)
     sizes = lengths
     found: list[tuple[Fault, Mask, I64]] = []
 
@@ -90,9 +106,13 @@ def check_entries(batch: Batch, limits: Limits, now: int) -> Checked | I64:
             found.append((fault, wrong, details))
 
     if limits.reject_old_samples and limits.reject_old_samples_max_age:
-        note(Fault.OLD, batch.ts < _int64(now - limits.reject_old_samples_max_age), batch.ts // _SECOND)
-    note(Fault.NEW, batch.ts > _int64(now + limits.creation_grace_period), batch.ts // _SECOND)
-    if limits.max_line_size:
+        first = now - limits.reject_old_samples_max_age
+        if oldest < first:
+            note(Fault.OLD, batch.ts < _int64(first), batch.ts // _SECOND)
+    last = now + limits.creation_grace_period
+    if newest > last:
+        note(Fault.NEW, batch.ts > _int64(last), batch.ts // _SECOND)
+    if limits.max_line_size and longest > limits.max_line_size:
         note(Fault.LINE, lengths > limits.max_line_size, lengths)
     if batch.metadata or batch.rest is not None:
         bytes_, pairs = metadata_sizes(batch)
@@ -104,28 +124,28 @@ def check_entries(batch: Batch, limits: Limits, now: int) -> Checked | I64:
         if limits.max_structured_metadata_entries_count:
             note(Fault.METADATA_COUNT, pairs > limits.max_structured_metadata_entries_count, pairs)
     if not found:
-        return sizes
-    faults = np.zeros(len(batch), np.int8)
+        return Checked(sizes, oldest, None)
+    kinds = np.zeros(len(batch), np.int8)
     details = np.zeros(len(batch), np.int64)
     for fault, wrong, values in reversed(found):  # an entry's first fault is the one that counts
-        faults[wrong] = fault
+        kinds[wrong] = fault
         details[wrong] = values[wrong]
-    return Checked(sizes, faults, details)
+    return Checked(sizes, oldest, Faults(kinds, details))
 
 
 def _int64(ns: int) -> int:
     return min(max(ns, -(2**63)), 2**63 - 1)
 
 
-def refuse_entries(batch: Batch, checked: Checked, limits: Limits, now: int, refusals: Refusals) -> None:
+def refuse_entries(batch: Batch, entry_sizes: I64, found: Faults, limits: Limits, now: int, refusals: Refusals) -> None:
     """Counts and words the faults. Texts are made once for each different one, and no more than are told."""
-    wrong = np.flatnonzero(checked.faults)
-    faults = checked.faults[wrong]
+    wrong = np.flatnonzero(found.kinds)
+    faults = found.kinds[wrong]
     lines = np.bincount(faults, minlength=len(Fault))
-    sizes = np.bincount(faults, checked.sizes[wrong], minlength=len(Fault))
+    sizes = np.bincount(faults, entry_sizes[wrong], minlength=len(Fault))
     for fault in map(Fault, np.flatnonzero(lines).tolist()):
         refusals.count(REASONS[fault], int(lines[fault]), int(sizes[fault]))
-    streams, details = batch.stream[wrong], checked.details[wrong]
+    streams, details = batch.stream[wrong], found.details[wrong]
     order = np.lexsort((details, faults, streams))  # stable: the first of equal ones stays first
     keys = np.stack((streams, faults, details))[:, order]
     changed = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))

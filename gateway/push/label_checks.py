@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 from config.limits import Limits
 from gateway.push.errors import IngestionBlocked
+from gateway.push.label_cache import LabelCache
 from gateway.push.refusals import rfc3339
 from gateway.push.service_name import SERVICE_NAME, is_internal
 from storage.batch import Labels
 from storage.labels import labels_text
+
+
+def are_sound(streams: Iterable[Labels], limits: Limits) -> bool:
+    """Whether `labels_error` finds nothing wrong with any of them."""
+    known = _known(limits.max_label_names_per_series, limits.max_label_name_length, limits.max_label_value_length)
+    for labels in streams:
+        if not known.get(labels):
+            if labels_error(labels, limits) is not None:
+                return False
+            known.put(labels, True)
+    return True
+
+
+@lru_cache(maxsize=8)
+def _known(*_: int) -> LabelCache[bool]:
+    """The label sets that are sound under limits of these values."""
+    return LabelCache()
 
 
 def labels_error(labels: Labels, limits: Limits) -> tuple[str, str] | None:

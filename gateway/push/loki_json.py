@@ -18,7 +18,7 @@ from gateway.push.errors import MalformedPush
 from gateway.push.json_exact import ReadPairs, decode_exact
 from gateway.push.label_text import labels_from_pairs, labels_from_text
 from gateway.push.times import BadTime, rfc3339
-from storage.batch import Batch, Labels, Texts, texts
+from storage.batch import Batch, Column, Labels, Pairs, Texts, texts
 from storage.build import columns_of_pairs
 
 
@@ -122,7 +122,6 @@ def _batch(
     entries: Sequence[_Entry],
     with_metadata: Iterable[int],
 ) -> Batch:
-    counts = np.fromiter(map(len, runs), np.int64, len(runs))
     names: dict[str, int] = {}
     pair_row: list[int] = []
     pair_name: list[int] = []
@@ -134,11 +133,18 @@ def _batch(
             pair_row.append(row)
             pair_name.append(names.setdefault(name, len(names)))
             values.append(value.encode())
-    columns, rest = columns_of_pairs(
-        len(ts), tuple(names), np.array(pair_row, np.int64), np.array(pair_name, np.int32), texts(values)
-    )
-    stream = np.repeat(np.arange(len(runs), dtype=np.int32), counts)
-    return Batch(streams=streams, stream=stream, ts=ts, lines=lines, metadata=columns, rest=rest)
+    columns: dict[str, Column] = {}
+    rest: Pairs | None = None
+    if values:
+        columns, rest = columns_of_pairs(
+            len(ts), tuple(names), np.array(pair_row, np.int64), np.array(pair_name, np.int32), texts(values)
+        )
+    if len(runs) == 1:
+        stream = np.zeros(len(ts), np.int32)
+    else:
+        counts = np.fromiter(map(len, runs), np.int64, len(runs))
+        stream = np.repeat(np.arange(len(runs), dtype=np.int32), counts)
+    return Batch(streams, stream, ts, lines, columns, rest)
 
 
 def _times(values: list[str]) -> Any:
@@ -158,5 +164,5 @@ def _lines(values: list[str]) -> Texts:
     if not joined.isascii():
         return texts([value.encode() for value in values])
     offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
+    np.add.accumulate(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
     return Texts(np.frombuffer(joined.encode(), np.uint8), offsets)

@@ -1,26 +1,22 @@
 """Protobuf pushes: a PushRequest as raw wire format, into columns.
 
-The protobuf library parses, this walks its objects. When it refuses, a plain walk of the wire format finds what Loki
-says. It is laxer than Loki in one thing: a known field of another wire type is an unknown one to it, and skipped.
+A kernel walks the wire format; Python objects are made per stream and per distinct metadata key only. Whatever the
+kernel is not sure of is left to the protobuf library (proto_exact.py), refusals among it.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from google.protobuf.message import DecodeError
 
-from gateway.push.errors import MalformedPush
+from gateway.push.kernels.protobuf import NAME_END, NAME_START, PAIR_ROW, VALUE_END, VALUE_START, fill, measure
 from gateway.push.label_text import labels_from_text
-from gateway.push.push_messages import PushRequest
-from gateway.push.times import ZERO_TIME, nanoseconds
-from gateway.push.wire import refusal
-from storage.batch import Batch, texts
-from storage.build import columns_of_pairs
+from gateway.push.proto_exact import decode_exact
+from gateway.push.times import ZERO_TIME
+from storage.batch import I32, I64, U8, Batch, Column, Pairs, Texts
+from storage.build import SEED, TextSpans, columns_of_spans
+from storage.kernels.spans import distinct
 
-_SECONDS_FIRST, _SECONDS_END = -62135596800, 253402300800
-"""What google.protobuf.Timestamp may say: the years 1 to 9999."""
+_NO_PAIRS: I64 = np.empty((5, 0), np.int64)
 
 
 def decode_protobuf(raw: bytes) -> Batch:
@@ -30,55 +26,35 @@ def decode_protobuf(raw: bytes) -> Batch:
         MalformedPush: the message, a time or a label set is refused.
         PushTooLarge: a label set is too long.
     """
-    request = PushRequest()
-    try:
-        request.ParseFromString(raw)
-    except DecodeError:
-        raise MalformedPush(refusal(raw) or "unexpected EOF") from None
-    streams = request.streams
-    ts: list[int] = []
-    lines: list[bytes] = []
-    counts: list[int] = []
-    keys: dict[bytes, int] = {}
-    pair_row: list[int] = []
-    pair_key: list[int] = []
-    values: list[bytes] = []
-    for stream in streams:
-        entries = stream.entries
-        counts.append(len(entries))
-        for entry in entries:
-            if pairs := entry.structured_metadata:
-                row = len(lines)
-                for pair in pairs:
-                    pair_row.append(row)
-                    pair_key.append(keys.setdefault(pair.name, len(keys)))
-                    values.append(pair.value)
-            ts.append(_time(entry.timestamp) if entry.HasField("timestamp") else ZERO_TIME)
-            lines.append(entry.line)
-    columns, rest = columns_of_pairs(
-        len(lines),
-        tuple(key.decode("utf-8", "surrogateescape") for key in keys),
-        np.array(pair_row, np.int64),
-        np.array(pair_key, np.int32),
-        texts(values),
-    )
+    data = np.frombuffer(raw, np.uint8)
+    streams, entries, line_bytes, count = measure(data)
+    if streams < 0:  # the kernel is not sure
+        return decode_exact(raw)
+    labels: I64 = np.empty((streams, 2), np.int64)
+    stream: I32 = np.empty(entries, np.int32)
+    ts: I64 = np.empty(entries, np.int64)
+    offsets: I64 = np.empty(entries + 1, np.int64)
+    lines: U8 = np.empty(line_bytes, np.uint8)
+    pairs: I64 = np.empty((5, count), np.int64) if count else _NO_PAIRS
+    fill(data, ZERO_TIME, labels, stream, ts, offsets, lines, pairs)
+    columns, rest = _metadata(raw, data, entries, pairs) if count else ({}, None)
     return Batch(
-        streams=[labels_from_text(stream.labels) for stream in streams],
-        stream=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        ts=np.array(ts, np.int64),
-        lines=texts(lines),
+        streams=[labels_from_text(raw[start:end]) for start, end in labels.tolist()],
+        stream=stream,
+        ts=ts,
+        lines=Texts(lines, offsets),
         metadata=columns,
         rest=rest,
     )
 
 
-def _time(stamp: Any) -> int:
-    seconds, nanos = stamp.seconds, stamp.nanos
-    shown = f"seconds:{seconds} " * (seconds != 0) + f"nanos:{nanos} " * (nanos != 0)
-    if seconds < _SECONDS_FIRST:
-        raise MalformedPush(f"timestamp: {shown} before 0001-01-01")
-    if seconds >= _SECONDS_END:
-        raise MalformedPush(f"timestamp: {shown} after 10000-01-01")
-    if not 0 <= nanos < 1_000_000_000:
-        raise MalformedPush(f"timestamp: {shown}: nanos not in range [0, 1e9)")
-    return nanoseconds(seconds, nanos)
+def _metadata(raw: bytes, data: U8, entries: int, pairs: I64) -> tuple[dict[str, Column], Pairs | None]:
+    starts, ends = pairs[NAME_START], pairs[NAME_END]
+    key: I32 = np.empty(len(starts), np.int32)
+    firsts: I64 = np.empty(len(starts), np.int64)
+    firsts = firsts[: distinct(data, starts, ends, SEED, key, firsts)]
+    names = [
+        raw[start:end].decode("utf-8", "surrogateescape")
+        for start, end in zip(starts[firsts].tolist(), ends[firsts].tolist(), strict=True)
+    ]
+    return columns_of_spans(entries, names, pairs[PAIR_ROW], key, TextSpans(data, pairs[VALUE_START], pairs[VALUE_END]))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.push.errors import PushFailed
+from gateway.push.kernels.codes import add_sizes
 from storage.batch import I64, MAX_COLUMNS, Batch, Column, Mask, Pairs, Texts, concat_texts, texts
 from storage.build import column_of, columns_of_pairs
 from storage.labels import quote
@@ -25,10 +26,8 @@ def metadata_sizes(batch: Batch) -> tuple[I64, I64]:
     sizes = np.zeros(len(batch), np.int64)
     counts = np.zeros(len(batch), np.int64)
     for name, column in batch.metadata.items():
-        present = column.codes >= 0
-        lengths = np.append(column.values.lengths, 0)  # code -1 reads the last, of an absent value
-        sizes += lengths[column.codes] + _name_bytes(name) * present
-        counts += present
+        codes, offsets = np.ascontiguousarray(column.codes), np.ascontiguousarray(column.values.offsets)
+        add_sizes(codes, offsets, _name_bytes(name), sizes, counts)
     rest = batch.rest
     if rest is not None:
         names = np.array([_name_bytes(name) for name in rest.names], np.int64)
@@ -97,9 +96,7 @@ def sanitise(batch: Batch) -> tuple[Batch, int]:
     Raises:
         PushFailed: an entry has a name that cannot become a label name; Loki fails the whole push for it.
     """
-    if batch.rest is not None:
-        return _sanitise_pairs(batch)
-    if not batch.metadata:
+    if not batch.metadata and batch.rest is None:
         return batch, 0
     columns: dict[str, Column] = {}
     changed = 0
@@ -107,13 +104,28 @@ def sanitise(batch: Batch) -> tuple[Batch, int]:
         if not _is_used(column):
             continue
         made = label_name(name)
-        cleaned = replace(column, values=clean_values(column.values))
+        if made in columns and batch.rest is not None:
+            return _sanitise_pairs(batch)
+        values = clean_values(column.values)
+        cleaned = column if values is column.values else Column(column.codes, values)
         if made != name:
             changed += int(np.count_nonzero(column.codes >= 0))
-        if cleaned.values is not column.values:
-            changed += int(_differing(column.values, cleaned.values)[column.codes[column.codes >= 0]].sum())
+        if cleaned is not column:
+            changed += int(_differing(column.values, values)[column.codes[column.codes >= 0]].sum())
         columns[made] = _overlay(columns[made], cleaned) if made in columns else cleaned
-    return replace(batch, metadata=columns), changed
+    rest = batch.rest
+    if rest is not None:
+        used = np.bincount(rest.keys, minlength=len(rest.names))
+        names = tuple([label_name(name) for name, times in zip(rest.names, used.tolist(), strict=True) if times])
+        if len(names) < len(rest.names) or len({*columns, *names}) < len(columns) + len(names):
+            return _sanitise_pairs(batch)
+        renamed = np.array([made != name for made, name in zip(names, rest.names, strict=True)], np.bool_)
+        changed += int(used[renamed].sum())
+        values = clean_values(rest.values)
+        if values is not rest.values:
+            changed += int(_differing(rest.values, values).sum())
+        rest = Pairs(rest.offsets, rest.keys, names, values)
+    return replace(batch, metadata=columns, rest=rest), changed
 
 
 def _differing(before: Texts, after: Texts) -> Mask:
@@ -130,7 +142,7 @@ def _overlay(under: Column, over: Column) -> Column:
 
 
 def _sanitise_pairs(batch: Batch) -> tuple[Batch, int]:
-    """`sanitise` for a batch with more names than columns."""
+    """`sanitise` for a batch with more names than columns of which some become one, or are those of no entry."""
     row, key, names, values = metadata_pairs(batch)
     if not len(row):
         return replace(batch, metadata={}, rest=None), 0
@@ -187,20 +199,39 @@ def take_column(batch: Batch, name: str) -> Column | None:
 
 def put_column(batch: Batch, name: str, column: Column) -> Batch:
     """The batch with the column of one key added or replaced, and the rarest key moved to the rest where it is full."""
-    if batch.rest is None and (name in batch.metadata or len(batch.metadata) < MAX_COLUMNS):
-        return replace(batch, metadata={**batch.metadata, name: column})
-    wide = replace(
-        batch,
-        metadata={**batch.metadata, name: column},
-        rest=_without(batch.rest, name) if batch.rest is not None else None,
-    )
-    row, key, names, values = metadata_pairs(wide)
-    columns, rest = columns_of_pairs(len(batch), names, row, key, values)
-    return replace(batch, metadata=columns, rest=rest)
+    rest = batch.rest
+    if rest is not None and name in rest.names:
+        rest = _without(rest, name)
+    columns = {**batch.metadata, name: column}
+    if len(columns) > MAX_COLUMNS:
+        rarest = min(columns, key=lambda key: np.count_nonzero(columns[key].codes >= 0))
+        rest = _joined(rest, rarest, columns.pop(rarest))
+    return Batch(batch.streams, batch.stream, batch.ts, batch.lines, columns, rest, batch.selection)
+
+
+def _joined(pairs: Pairs | None, name: str, column: Column) -> Pairs:
+    """The pairs with those of a column besides, last in their rows. The name is none that the pairs have."""
+    present = column.codes >= 0
+    before = np.zeros(len(present) + 1, np.int64)
+    np.cumsum(present, out=before[1:])
+    codes = column.codes[present]
+    if pairs is None:
+        return Pairs(before, np.zeros(len(codes), np.int32), (name,), column.values.take(codes))
+    offsets = pairs.offsets + before
+    added: Mask = np.zeros(int(offsets[-1]), np.bool_)
+    added[offsets[1:][present] - 1] = True
+    keys = np.empty(len(added), np.int32)
+    keys[added], keys[~added] = len(pairs.names), pairs.keys
+    places = np.empty(len(added), np.int64)
+    places[added], places[~added] = codes + len(pairs.values), np.arange(len(pairs.values))
+    values = concat_texts([pairs.values, column.values]).take(places)
+    return Pairs(offsets, keys, (*pairs.names, name), values)
 
 
 def drop_empty_values(batch: Batch) -> Batch:
     """The batch without metadata whose value is "": to a query a label that is empty is one that is not there."""
+    if not batch.metadata and batch.rest is None:
+        return batch
     metadata: dict[str, Column] = {}
     for name, column in batch.metadata.items():
         lengths = column.values.lengths

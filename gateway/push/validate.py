@@ -7,21 +7,22 @@ Entries are looked at by column; Python loops run per stream and per different e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from config.limits import Limits
 from gateway.push.admission import admit, ingestion_rate_error, refuse_unset_times
-from gateway.push.detected_level import detect_levels
-from gateway.push.entries import Checked, check_entries, refuse_entries, spread_equal_times, truncate_lines
+from gateway.push.detected_level import level_column
+from gateway.push.entries import check_entries, refuse_entries, spread_equal_times, truncate_lines
 from gateway.push.errors import InvalidEntries, PushError, PushFailed
-from gateway.push.label_checks import blocked_error, labels_error, missing_labels_error
-from gateway.push.metadata import drop_empty_values, metadata_sizes, sanitise
+from gateway.push.label_checks import are_sound, blocked_error, labels_error, missing_labels_error
+from gateway.push.levels import DETECTED_LEVEL
+from gateway.push.metadata import drop_empty_values, metadata_sizes, put_column, sanitise
 from gateway.push.refusals import Discard, Mutation, Refusals
-from gateway.push.service_name import with_service_name
+from gateway.push.service_name import with_service_names
 from gateway.push.streams import TenantStreams
-from storage.batch import I64, Batch, Labels, Mask
+from storage.batch import I64, Batch, Column, Labels, Mask
 from storage.rows import renumber, take_rows
 
 _SILENT = 200
@@ -70,12 +71,11 @@ def _validate(
 ) -> tuple[Batch | None, PushError | None]:
     batch, blocked = _check_streams(batch, tenant, limits, now, refusals)
     checked = check_entries(batch, limits, now)
-    if isinstance(checked, Checked):
-        refuse_entries(batch, checked, limits, now, refusals)
-        rows = np.flatnonzero(checked.faults == 0)
-        batch, sizes = take_rows(batch, rows), checked.sizes[rows]
-    else:
-        sizes = checked
+    sizes = checked.sizes
+    if checked.faults is not None:
+        refuse_entries(batch, sizes, checked.faults, limits, now, refusals)
+        rows = np.flatnonzero(checked.faults.kinds == 0)
+        batch, sizes = take_rows(batch, rows), sizes[rows]
     try:
         batch, refusals.sanitised = sanitise(batch)
     except PushFailed as failed:
@@ -91,11 +91,17 @@ def _validate(
         if not states.take_bytes(tenant, size, now, rate, burst):
             refusals.count("rate_limited", len(batch), size)
             return None, ingestion_rate_error(tenant, limits, len(batch), size)
-    batch, sizes, unset = _keep(batch, sizes, *refuse_unset_times(batch, sizes, refusals))
+    unset: PushError | None = None
+    if checked.oldest <= 0:
+        batch, sizes, unset = _keep(batch, sizes, *refuse_unset_times(batch, sizes, refusals))
     batch, _, refused = _keep(batch, sizes, *admit(batch, sizes, tenant, limits, now, states, refusals))
+    level: Column | None = None
     if limits.discover_log_levels and limits.allow_structured_metadata:
-        batch = detect_levels(batch, limits.log_level_fields, limits.log_level_from_json_max_depth)
-    return drop_empty_values(batch), unset or refused or error
+        level = level_column(batch, limits.log_level_fields, limits.log_level_from_json_max_depth)
+    batch = drop_empty_values(batch)
+    if level is not None:
+        batch = put_column(batch, DETECTED_LEVEL, level)
+    return batch, unset or refused or error
 
 
 def _keep(batch: Batch, sizes: I64, kept: Mask | None, error: PushError | None) -> tuple[Batch, I64, PushError | None]:
@@ -107,18 +113,20 @@ def _keep(batch: Batch, sizes: I64, kept: Mask | None, error: PushError | None) 
 
 def _with_service_names(batch: Batch, candidates: Sequence[str]) -> Batch:
     """The batch with every label set that has entries in its table once, service_name added."""
-    made = [with_service_name(labels, candidates) for labels in batch.streams]
-    return _with_used_streams(replace(batch, streams=made, selection=None))
+    streams = with_service_names(batch.streams, candidates)
+    return _with_used_streams(Batch(streams, batch.stream, batch.ts, batch.lines, batch.metadata, batch.rest))
 
 
 def _with_used_streams(batch: Batch) -> Batch:
-    used = np.bincount(batch.stream, minlength=len(batch.streams)) > 0
+    if len(batch.streams) == 1 and len(batch):
+        return batch
+    used = np.bincount(batch.stream, minlength=len(batch.streams))
+    if used.all() and len(set(batch.streams)) == len(batch.streams):
+        return batch
     numbers: dict[Labels, int] = {}
     back = np.full(len(batch.streams), -1, np.int32)
     for stream in np.flatnonzero(used).tolist():
         back[stream] = numbers.setdefault(batch.streams[stream], len(numbers))
-    if len(numbers) == len(batch.streams):
-        return batch
     return renumber(batch, list(numbers), back)
 
 
@@ -127,6 +135,8 @@ def _check_streams(
 ) -> tuple[Batch, PushError | None]:
     """The batch without the streams that are refused as a whole, and the error if ingestion is blocked."""
     blocked = blocked_error(tenant, limits, now)
+    if blocked is None and not limits.enforced_labels and are_sound(batch.streams, limits):
+        return batch, None
     refused: dict[int, str] = {}
     for number, labels in enumerate(batch.streams):
         wrong = labels_error(labels, limits)

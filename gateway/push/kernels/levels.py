@@ -68,7 +68,7 @@ def _level_named(data: Any, start: int, end: int) -> int:
     if length == 11:
         is_info = _pack(data, start, start + 8) == _W_INFORMAT and _pack(data, start + 8, end) == _W_ION
         return INFO if is_info else UNKNOWN
-    if length < 3 or length > 8:
+    if length < 3 or length > 8 or data[start] == 0:  # zeros in front do not show in a number
         return UNKNOWN
     word = _pack(data, start, end)
     if word in (_W_INFO, _W_INF):

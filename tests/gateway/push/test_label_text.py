@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.push import label_text
 from gateway.push.errors import MalformedPush, PushTooLarge
 from gateway.push.label_text import MAX_TEXT, labels_from_pairs, labels_from_text
 from storage.batch import Labels
@@ -117,3 +120,29 @@ def test_any_bytes_are_labels_or_refused(text: bytes) -> None:
     except MalformedPush:
         return
     assert list(labels) == sorted(labels, key=lambda pair: pair[0])
+
+
+PIECES = ["{", "}", "a", "_b9", "=", '"x"', '""', '"ü \t{}=,#"', ",", ", ", " ", "\n", "#c", "'y'", "`z`", '"\\n"']
+PIECES += ["__name__", "9", '"\udc80"']
+plain_sets = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "_c", "__name__"]), st.sampled_from(["x", "", "ü={}", "#,"]))
+)
+
+
+@given(
+    st.one_of(
+        st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
+        plain_sets.map(lambda pairs: "{" + ", ".join(f'{name}="{value}"' for name, value in pairs) + "}"),
+        plain_sets.map(lambda pairs: "{" + ",".join(f'{name}="{value}"' for name, value in pairs) + ",}"),
+    )
+)
+def test_plain_texts_are_read_as_the_parser_reads_them(text: str) -> None:
+    raw = text.encode("utf-8", "surrogateescape")
+
+    def outcome(read: Callable[[bytes], Labels]) -> object:
+        try:
+            return read(raw)
+        except MalformedPush as refused:
+            return str(refused)
+
+    assert outcome(label_text._read) == outcome(label_text._parse)

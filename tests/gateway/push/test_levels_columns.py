@@ -1,11 +1,16 @@
 """detected_level of whole batches: the scalar rule for every row, wherever the level comes from."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.push.detected_level import detect_levels
-from gateway.push.levels import detect_level
-from storage.batch import MAX_COLUMNS
+from gateway.push.detected_level import level_column
+from gateway.push.kernels.codes import close_gaps
+from gateway.push.levels import DETECTED_LEVEL, detect_level
+from gateway.push.metadata import put_column
+from storage.batch import MAX_COLUMNS, Batch
 from tests.gateway.push.pushes import batch_of, entries_of, one_stream
 
 LEVELS = st.sampled_from(["info", "WRN", "err", "notice", "Fatal"])
@@ -23,6 +28,11 @@ STREAM = st.fixed_dictionaries(
         ),
     },
 )
+
+
+def detect_levels(batch: Batch, fields: Sequence[str] = ()) -> Batch:
+    column = level_column(batch, fields)
+    return batch if column is None else put_column(batch, DETECTED_LEVEL, column)
 
 
 @settings(max_examples=200, deadline=None)
@@ -64,5 +74,14 @@ def test_the_dictionary_holds_only_levels_that_occur() -> None:
     assert batch.metadata["detected_level"].values.tolist() == [b"info", b"warn"]
 
 
-def test_an_empty_batch_stays_empty() -> None:
-    assert len(detect_levels(batch_of([]))) == 0
+def test_where_no_entry_gets_a_level_there_is_no_column() -> None:
+    assert level_column(batch_of([])) is None
+    assert level_column(one_stream(["1", "error", {"level": ""}])) is None
+
+
+@given(st.lists(st.integers(-1, 9), max_size=30))
+def test_codes_without_gaps(before: list[int]) -> None:
+    codes, occurring = np.array(before, np.int32), np.empty(10, np.int32)
+    count = close_gaps(codes, occurring)
+    assert occurring[:count].tolist() == sorted({code for code in before if code >= 0})
+    assert [int(occurring[code]) if code >= 0 else -1 for code in codes.tolist()] == before

@@ -66,6 +66,8 @@ EDGES = [
     b'{"\\ud83d":1,"level":"trc"}',
     b'{"a\x01\\n":1,"level":"trc"}',
     b'\xe3\x80\x80\xe2\x80\xaf{"level":"trc"}\x85\xa0',
+    b'{"level":"\x00trc"}',
+    b'x="\x00" level="\x00trace"',
     b"{",
     b"}",
     b"=",

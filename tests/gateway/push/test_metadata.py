@@ -1,13 +1,21 @@
 """Structured metadata: names that are label names, values that are UTF-8."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.push.errors import PushFailed
-from gateway.push.metadata import clean_values, drop_empty_values, label_name, metadata_sizes, sanitise
-from storage.batch import MAX_COLUMNS, texts
+from gateway.push.kernels.codes import add_sizes
+from gateway.push.metadata import clean_values, drop_empty_values, label_name, metadata_sizes, put_column, sanitise
+from storage.batch import MAX_COLUMNS, Column, texts
 from tests.gateway.push.pushes import entries_of, one_stream
+
+WIDE = st.lists(
+    st.dictionaries(st.integers(0, MAX_COLUMNS * 2), st.binary(max_size=3), max_size=MAX_COLUMNS * 2),
+    min_size=1,
+    max_size=6,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,53 @@ def test_more_names_than_columns_are_sanitised_alike() -> None:
     first, second = entries_of(sanitise(batch)[0])
     assert first[3] == {name.replace(".", "_"): value.encode() for name, value in wide.items()}
     assert second[3] == {"k_000": b"v", "k_103": b"w "}
+
+
+@given(WIDE)
+def test_names_and_values_of_each_entry_are_sanitised(entries: list[dict[int, bytes]]) -> None:
+    # A third of the names stay as they are; no two become one.
+    before = [{f"k{'._x'[n % 3]}{n}": value for n, value in entry.items()} for entry in entries]
+    batch, changed = sanitise(one_stream(*((str(n + 1), "x", entry) for n, entry in enumerate(before))))
+    assert [metadata for *_, metadata in entries_of(batch)] == [
+        {label_name(name): cleaned(value) for name, value in entry.items()} for entry in before
+    ]
+    pairs = [pair for entry in before for pair in entry.items()]
+    assert changed == sum((label_name(name) != name) + (cleaned(value) != value) for name, value in pairs)
+
+
+def cleaned(value: bytes) -> bytes:
+    text = value.decode("utf-8", "surrogateescape")
+    return "".join(" " if "\udc80" <= char <= "\udcff" or char == "\ufffd" else char for char in text).encode()
+
+
+def test_of_several_names_that_cannot_become_label_names_the_first_is_told() -> None:
+    wide = {f"k{n:03}": "v" for n in range(MAX_COLUMNS + 1)}
+    with pytest.raises(PushFailed, match=r"\"\.\.\""):
+        sanitise(one_stream(["1", "x", {"..": "1", **wide, "--": "2"}], ["2", "x", {"..": "1"}]))
+
+
+@given(WIDE, st.lists(st.booleans(), min_size=6, max_size=6), st.integers(0, MAX_COLUMNS * 2))
+def test_a_column_is_put_in_the_place_of_the_rarest(
+    entries: list[dict[int, bytes]], present: list[bool], key: int
+) -> None:
+    before = [{f"k{n}": value for n, value in entry.items()} for entry in entries]
+    batch = one_stream(*((str(n + 1), "x", entry) for n, entry in enumerate(before)))
+    codes = np.array([0 if here else -1 for here, _ in zip(present, entries, strict=False)], np.int32)
+    made = put_column(batch, f"k{key}", Column(codes, texts([b"new"])))
+    without = [{name: value for name, value in entry.items() if name != f"k{key}"} for entry in before]
+    assert [metadata for *_, metadata in entries_of(made)] == [
+        {**entry, f"k{key}": b"new"} if here else entry for entry, here in zip(without, present, strict=False)
+    ]
+    assert len(made.metadata) <= MAX_COLUMNS
+
+
+@given(st.lists(st.integers(-1, 3), max_size=20))
+def test_a_columns_sizes_are_added(codes: list[int]) -> None:
+    values = [b"", b"a", b"bcd", b"ef"]
+    sizes, counts = np.full(len(codes), 5, np.int64), np.full(len(codes), 1, np.int64)
+    add_sizes(np.array(codes, np.int32), texts(values).offsets, 10, sizes, counts)
+    assert sizes.tolist() == [5 if code < 0 else 15 + len(values[code]) for code in codes]
+    assert counts.tolist() == [1 if code < 0 else 2 for code in codes]
 
 
 def test_bytes_that_are_not_utf8_become_one_space_each() -> None:
