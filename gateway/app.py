@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway import auth
 from gateway.admin import admin_routes
-from gateway.auth import Scope, ScopedRoute, route
-from gateway.errors import failure
+from gateway.auth import ScopedRoute, route
 from gateway.middleware import Requests
 from gateway.push.loki import push
 from gateway.query.routes import query_routes
@@ -20,8 +17,8 @@ from gateway.state import Gateway
 def routes() -> list[ScopedRoute]:
     """Every route of the server."""
     return [
-        route("/loki/api/v1/push", push, ["POST"], Scope.PUSH),
-        route("/api/prom/push", push, ["POST"], Scope.PUSH),
+        route("/loki/api/v1/push", push, ["POST"], auth.Scope.PUSH),
+        route("/api/prom/push", push, ["POST"], auth.Scope.PUSH),
         *query_routes(),
         *admin_routes(),
     ]
@@ -29,16 +26,31 @@ def routes() -> list[ScopedRoute]:
 
 def create_app(gateway: Gateway) -> Starlette:
     """The ASGI app of one server; `gateway` is found by requests as `request.app.state.gateway`."""
-    app = Starlette(
-        routes=routes(),
-        middleware=[Middleware(Requests, gateway=gateway)],
-        exception_handlers={HTTPException: _not_routed},
-    )
-    # `/loki/api/v1/labels/` is a 404 in Loki, not a redirect.
-    app.router.redirect_slashes = False
-    app.state.gateway = gateway
-    return app
+    return _App(gateway)
 
 
-async def _not_routed(_request: Request, error: Exception) -> Response:
-    return failure(error, Scope.OPEN).response()
+class _App(Starlette):
+    """Starlette with one layer of ours in place of its own: each costs a push of one line a hundredth of its time."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        ours = routes()
+        super().__init__(routes=ours)
+        # `/loki/api/v1/labels/` is a 404 in Loki, not a redirect.
+        self.router.redirect_slashes = False
+        self.state.gateway = gateway
+        self._exact = {
+            (method, each.path): each for each in ours if "{" not in each.path for method in each.methods or ()
+        }
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What Starlette calls for every request."""
+        return Requests(self._route, self.state.gateway)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A route without parameters is found by its path; the router has the others, and what is no route."""
+        if scope["type"] != "http" or (found := self._exact.get((scope["method"], scope["path"]))) is None:
+            await self.router(scope, receive, send)
+            return
+        scope["route"] = found
+        scope["path_params"] = {}
+        await found.app(scope, receive, send)

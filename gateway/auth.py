@@ -6,13 +6,19 @@ scopes are carried, nothing is refused. The tenant is what Loki makes of X-Scope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from enum import StrEnum
-from typing import Any
+from typing import TypeAlias
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
+
+from config.settings import Tenancy
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 TENANT_HEADER = "x-scope-orgid"
 MAX_TENANT_LENGTH = 150
@@ -40,12 +46,16 @@ class BadTenant(Exception):  # noqa: N818 - named for what happened
 
 
 class ScopedRoute(Route):
-    """A Starlette route that carries a scope and leaves itself in the ASGI scope for metrics and error bodies."""
+    """A Starlette route that carries a scope and leaves itself in the ASGI scope for metrics and error bodies.
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], methods: Collection[str], scope: Scope) -> None:
+    Exceptions of its endpoint are middleware.Requests' to answer; Starlette's handlers around each are left out.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, methods: Collection[str], scope: Scope) -> None:
         super().__init__(path, endpoint, methods=list(methods))
         # Starlette lets GET stand for HEAD too; Loki refuses HEAD (conformance http_misc-019).
         self.methods = set(methods)
+        self.app = _answering(endpoint)
         self.permission = scope
         self.label = route_label(path)
 
@@ -57,7 +67,15 @@ class ScopedRoute(Route):
         return match, child
 
 
-def route(path: str, endpoint: Callable[..., Any], methods: Collection[str], scope: Scope) -> ScopedRoute:
+def _answering(endpoint: Endpoint) -> ASGIApp:
+    async def app(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
+
+
+def route(path: str, endpoint: Endpoint, methods: Collection[str], scope: Scope) -> ScopedRoute:
     """A route; every one says what it needs."""
     return ScopedRoute(path, endpoint, methods, scope)
 
@@ -77,10 +95,13 @@ def tenant_of(request: Request) -> str:
         NoTenant: tenancy is on and the header is missing.
         BadTenant: the header is no single valid tenant name.
     """
-    tenancy = request.app.state.gateway.settings.tenancy
+    return tenant_named(request.headers.get(TENANT_HEADER, ""), request.app.state.gateway.settings.tenancy)
+
+
+def tenant_named(header: str, tenancy: Tenancy) -> str:
+    """The tenant of a request whose X-Scope-OrgID is `header`, "" without one. Raises as `tenant_of`."""
     if not tenancy.enabled:
-        return str(tenancy.default)
-    header = request.headers.get(TENANT_HEADER, "")
+        return tenancy.default
     if not header:
         raise NoTenant
     return check_tenant(header)

@@ -1,7 +1,7 @@
-"""The listening socket and its connections: hypercorn's protocol, our own bounds and our own end.
+"""The listening socket and its connections: accepted, counted and ended here.
 
 hypercorn's worker takes any number of connections, and from Python 3.12 on its shutdown waits without limit for
-connections in use. So connections are accepted, counted and ended here; what is said on them is hypercorn's.
+connections in use. What is said on a connection is http1.py's while its requests are ordinary, then hypercorn's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
 from config import Settings
+from gateway.http1 import Connection
 from gateway.metrics import Metrics
 
 BACKLOG = 1024
@@ -99,7 +100,7 @@ def hypercorn_config(settings: Settings) -> Config:
 
 
 class _Connection(TCPServer):
-    """One connection, until its client leaves.
+    """One connection that hypercorn serves, until its client leaves.
 
     hypercorn's own lives on until its idle timer ends: clients that connect anew for every push would fill
     server.max_connections. And it goes on answering what was pipelined before a client broke off: a thousand requests
@@ -123,75 +124,128 @@ class _Connection(TCPServer):
 
 
 class Listener:
-    """Accepts connections until told to stop."""
+    """Accepts connections until told to stop. A connection's Host."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, bound: socket.socket) -> None:
+        self.app = app
+        self.keep_alive = settings.server.keep_alive / _NS_PER_SECOND
+        self.stopping = False
         self._config = hypercorn_config(settings)
-        self._app = wrap_app(cast("Any", app), self._config.wsgi_max_body_size, "asgi")
+        self._wrapped = wrap_app(cast("Any", app), self._config.wsgi_max_body_size, "asgi")
         self._limit = settings.server.max_connections
         self._metrics = metrics
         self._socket = bound
         self._context = WorkerContext(None)
-        self._connections: set[asyncio.Task[None]] = set()
-        self._refusals = 0
+        self._open: set[Connection | asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._refusals: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Begins to accept."""
-        self._server = await asyncio.start_server(self._accept, sock=self._socket, backlog=BACKLOG)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= self._limit:
-            await self._refuse(reader, writer)
-            return
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        self._metrics.connections = len(self._connections)
         loop = asyncio.get_running_loop()
-        try:
-            # Whoever cancels it, this is its task's end; asyncio before 3.12 logs a traceback for a cancelled one.
-            with suppress(asyncio.CancelledError):
-                await _Connection(self._app, loop, self._config, self._context, {}, reader, writer)
-        finally:
-            self._connections.discard(task)
-            self._metrics.connections = len(self._connections)
+        self._server = await loop.create_server(lambda: Connection(self, loop), sock=self._socket, backlog=BACKLOG)
 
-    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # -- what connections call
+
+    def joined(self, connection: Connection, transport: asyncio.Transport) -> bool:
+        """Takes a client in, or turns it away (False) when there are server.max_connections."""
+        if len(self._open) < self._limit:
+            self._add(connection)
+            return True
         self._metrics.connection_refused()
-        if self._refusals < MAX_REFUSALS:
-            self._refusals += 1
-            try:
-                with suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(REFUSAL_WAIT):
-                        writer.write(_REFUSAL)
-                        await writer.drain()
-                        writer.write_eof()
-                        while await reader.read(65536):
-                            pass
-            finally:
-                self._refusals -= 1
-        writer.close()
+        if len(self._refusals) < MAX_REFUSALS:
+            task = connection.loop.create_task(_refuse(*_streams(transport, connection.loop)))
+            self._refusals.add(task)
+            task.add_done_callback(self._refusals.discard)
+        else:
+            transport.close()
+        return False
+
+    def hand_over(self, connection: Connection, transport: asyncio.Transport, came: bytes, ended: bool) -> None:
+        """Lets hypercorn serve the rest of a connection, from the bytes on that came and were not answered."""
+        reader, writer = _streams(transport, connection.loop)
+        reader.feed_data(came)
+        if ended:
+            reader.feed_eof()
+        task = connection.loop.create_task(self._by_hypercorn(reader, writer))
+        self._add(task)
+        self._remove(connection)
+        task.add_done_callback(self._remove)
+
+    def left(self, connection: Connection) -> None:
+        """Forgets a client."""
+        self._remove(connection)
+
+    def _add(self, one: Connection | asyncio.Task[None]) -> None:
+        self._open.add(one)
+        self._metrics.connections = len(self._open)
+
+    def _remove(self, one: Connection | asyncio.Task[None]) -> None:
+        self._open.discard(one)
+        self._metrics.connections = len(self._open)
+        if not self._open:
+            self._empty.set()
+
+    async def _by_hypercorn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        # Whoever cancels it, this is its task's end.
+        with suppress(asyncio.CancelledError):
+            await _Connection(self._wrapped, loop, self._config, self._context, {}, reader, writer)
+
+    # -- the end
 
     async def stop(self, seconds: float) -> bool:
-        """Stops accepting, closes idle connections, lets the others end; closes what is left after `seconds`.
+        """Stops accepting, closes idle connections, lets the others end; leaves what is left after `seconds`.
 
         Returns:
             Whether all ended by themselves.
         """
         if self._server is not None:
             self._server.close()
+        self.stopping = True
         await self._context.terminated.set()
-        left = set(self._connections)
-        if left:
-            _, left = await asyncio.wait(left, timeout=seconds)
-        return not left
+        for one in tuple(self._open):
+            if isinstance(one, Connection):
+                one.close_if_idle()
+        return await self._emptied(seconds)
 
     async def cut(self) -> None:
         """Ends the connections that are left."""
-        left = set(self._connections)
-        for task in left:
-            task.cancel()
-        if left:
-            # A second is plenty for cancellation; a connection that resists it dies with the process.
-            await asyncio.wait(left, timeout=1.0)
+        for one in tuple(self._open):
+            if isinstance(one, Connection):
+                one.cut()
+            else:
+                one.cancel()
+        # A second is plenty for cancellation; a connection that resists it dies with the process.
+        await self._emptied(1.0)
+
+    async def _emptied(self, seconds: float) -> bool:
+        self._empty.clear()
+        if self._open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+        return not self._open
+
+
+def _streams(
+    transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A transport's two directions as streams, as asyncio.start_server would have made them."""
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(REFUSAL_WAIT):
+            writer.write(_REFUSAL)
+            await writer.drain()
+            writer.write_eof()
+            while await reader.read(65536):
+                pass
+    writer.close()

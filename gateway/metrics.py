@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -48,19 +49,14 @@ class Metrics:
         self._zero_streams: Tally[tuple[str, ...]] = Tally()
         # Plain ones, counted on the event loop alone: the library's take a lock, and lines come by the thousand.
         self._message_bytes: dict[tuple[str, ...], tuple[PlainHistogram, PlainHistogram]] = {}
+        self._requests: dict[tuple[str, ...], PlainHistogram] = {}
+        self._pushed: dict[tuple[str, str], _Pushed] = {}
         self._line_bytes = PlainHistogram(_SPECS["loki_bytes_per_line"].buckets)
         ProcessCollector(registry=self.registry)
-        self._requests = self._histogram("loki_request_duration_seconds")
         self._querier_requests = self._histogram("loki_querier_request_duration_seconds")
         self._refused_connections = self._counter("weir_http_connections_refused_total")()
         self._panics = self._counter("loki_panic_total")()
         self._log_lines = self._counter("loki_internal_log_messages_total")
-        self._bytes = self._counter("loki_distributor_bytes_received_total")
-        self._metadata_bytes = self._counter("loki_distributor_structured_metadata_bytes_received_total")
-        self._lines = self._counter("loki_distributor_lines_received_total")
-        self._lines_old_name = self._counter("loki_distributor_received_lines_total")
-        self._push_requests = self._counter("weir_push_requests_total")
-        self._lag = self._counter("loki_distributor_lag_ms_total")
         self._sanitised = self._counter("loki_distributor_push_structured_metadata_sanitized_total")
         self._discarded_lines = self._counter("loki_discarded_samples_total")
         self._discarded_bytes = self._counter("loki_discarded_bytes_total")
@@ -110,7 +106,11 @@ class Metrics:
             found = self._message_bytes[method, route] = PlainHistogram(request), PlainHistogram(response)
         found[0].observe(received)
         found[1].observe(sent)
-        self._requests(method, route, str(status), "false").observe(seconds)
+        labels = (method, route, str(status), "false")
+        durations = self._requests.get(labels)
+        if durations is None:
+            durations = self._requests[labels] = PlainHistogram(_SPECS["loki_request_duration_seconds"].buckets)
+        durations.observe(seconds)
         if query:
             self._querier_requests(method, route, str(status)).observe(seconds)
 
@@ -149,16 +149,17 @@ class Metrics:
             content_encoding: the request's header, or "".
             legacy: whether it came to /api/prom/push.
         """
-        # No stream is internal and no policy exists; both labels are there because Loki's dashboards name them.
         count, client = len(lines), self._client(user_agent)
-        self._bytes(tenant, "", "false", "", "loki").inc(int(lines.sum()) + metadata_bytes)
-        self._metadata_bytes(tenant, "", "false", "", "loki").inc(metadata_bytes)
-        self._lines(tenant, "false", "", "loki").inc(count)
-        self._lines_old_name(tenant).inc(count)
+        pushed = self._pushed.get((tenant, client))
+        if pushed is None:
+            pushed = self._pushed[tenant, client] = _Pushed()
+        pushed.requests += 1
+        pushed.lines += count
+        pushed.bytes += (int(lines[0]) if count == 1 else int(lines.sum())) + metadata_bytes
+        pushed.metadata_bytes += metadata_bytes
         self._line_bytes.observe_all(lines)
-        self._push_requests(tenant, client).inc()
         if 0 <= lag < _MAX_LAG_MS:
-            self._lag(tenant, client, "loki").inc(lag)
+            pushed.lag = (pushed.lag or 0) + lag
         media = content_type if content_type in _CONTENT_TYPES else "other"
         encoding = content_encoding if content_encoding in _ENCODINGS else "other"
         self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", "loki"] += 1
@@ -216,11 +217,55 @@ class Metrics:
 
     def plain(self) -> Iterator[Metric]:
         """What is counted without the library."""
+        yield from self._of_pushes()
+        yield histogram_family(_SPECS["loki_request_duration_seconds"], self._requests)
         yield family(_SPECS["loki_distributor_push_stats_count"], self._push_stats)
         yield family(_SPECS["loki_distributor_push_zero_streams_count"], self._zero_streams)
         yield histogram_family(_SPECS["loki_bytes_per_line"], {(): self._line_bytes})
         for at, name in enumerate(("loki_request_message_bytes", "loki_response_message_bytes")):
             yield histogram_family(_SPECS[name], {labels: both[at] for labels, both in self._message_bytes.items()})
+
+    def _of_pushes(self) -> Iterator[Metric]:
+        requests: Tally[tuple[str, ...]] = Tally()
+        lags: Tally[tuple[str, ...]] = Tally()
+        lines: Tally[tuple[str, ...]] = Tally()
+        old_lines: Tally[tuple[str, ...]] = Tally()
+        total: Tally[tuple[str, ...]] = Tally()
+        metadata: Tally[tuple[str, ...]] = Tally()
+        for (tenant, client), pushed in self._pushed.items():
+            requests[tenant, client] += pushed.requests
+            if pushed.lag is not None:
+                lags[tenant, client, "loki"] += pushed.lag
+            # No stream is internal and no policy exists; both labels are there because Loki's dashboards name them.
+            lines[tenant, "false", "", "loki"] += pushed.lines
+            old_lines[(tenant,)] += pushed.lines
+            total[tenant, "", "false", "", "loki"] += pushed.bytes
+            metadata[tenant, "", "false", "", "loki"] += pushed.metadata_bytes
+        yield family(_SPECS["weir_push_requests_total"], requests)
+        yield family(_SPECS["loki_distributor_lag_ms_total"], lags)
+        yield family(_SPECS["loki_distributor_lines_received_total"], lines)
+        yield family(_SPECS["loki_distributor_received_lines_total"], old_lines)
+        yield family(_SPECS["loki_distributor_bytes_received_total"], total)
+        yield family(_SPECS["loki_distributor_structured_metadata_bytes_received_total"], metadata)
+
+
+@dataclass(slots=True)
+class _Pushed:
+    """What came of one tenant from one client.
+
+    Attributes:
+        requests: pushes that could be decoded.
+        lines: in them.
+        bytes: of lines and structured metadata.
+        metadata_bytes: of structured metadata.
+        lag: ms that each push's newest entry was old, added up; None before the first that says something.
+    """
+
+    requests: int = 0
+    lines: int = 0
+    bytes: int = 0
+    metadata_bytes: int = 0
+    lag: int | None = None
 
 
 def _children(metric: Counter | Histogram, spec: Spec) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import logging
 import math
 import posixpath
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import auth
 from gateway.errors import CLIENT_GONE, Failure, failure
+from gateway.http1 import AT_HAND
 from gateway.logs import description, event
 from gateway.state import BodyTooSlow, Gateway, InFlight
 
@@ -60,7 +61,7 @@ class Requests:
             scope=scope,
         )
         self._gateway.requests.add(request)
-        exchange = _Exchange(receive, send)
+        exchange = _Exchange(receive, send, scope.get("extensions", {}).get(AT_HAND))
         try:
             await self._serve(request, exchange)
         except asyncio.CancelledError:
@@ -157,6 +158,7 @@ class _Exchange:
 
     _receive: Receive
     _send: Send
+    _at_hand: Callable[[], Message | None] | None
     status: int = 0
     received: int = 0
     sent: int = 0
@@ -166,15 +168,31 @@ class _Exchange:
     async def receive(self) -> Message:
         if self.body_read:
             return await self._receive()
-        try:
-            async with asyncio.timeout(BODY_WAIT):
-                message = await self._receive()
-        except TimeoutError:
-            raise BodyTooSlow(f"nothing of the request body came for {BODY_WAIT:g} seconds") from None
-        self.received += len(message.get("body", b""))
+        message = None if self._at_hand is None else self._at_hand()
+        if message is None:
+            try:
+                async with asyncio.timeout(BODY_WAIT):
+                    message = await self._receive()
+            except TimeoutError:
+                raise BodyTooSlow(f"nothing of the request body came for {BODY_WAIT:g} seconds") from None
+        self._seen(message)
+        return message
+
+    def _seen(self, message: Message) -> int:
+        size = len(message.get("body", b""))
+        self.received += size
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self.body_read = True
-        return message
+        return size
+
+    def _read_at_hand(self) -> None:
+        """Reads what has come of the body already, if that is a little."""
+        taken = 0
+        while self._at_hand is not None and not self.body_read and taken < LINGER_BYTES:
+            message = self._at_hand()
+            if message is None:
+                return
+            taken += self._seen(message)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -184,7 +202,10 @@ class _Exchange:
             self.sent += len(body)
             if self.status >= 400:
                 self._body.append(body[:1000])
-            if not self.body_read and not message.get("more_body", False):
+            ends = not message.get("more_body", False)
+            if ends and not self.body_read:
+                self._read_at_hand()
+            if ends and not self.body_read:
                 await self._send({**message, "more_body": True})
                 # The answer is out whole. hypercorn closes the connection of an answer that ends before its request:
                 # clients that send head and body apart would lose it, and with it their next request.

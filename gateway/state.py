@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from config.settings import Settings
 from gateway.auth import Scope, ScopedRoute
+from gateway.commits import Commits
 from gateway.query.pool import QueryPool
 from logql.source import Matcher, Source
 from storage.batch import Batch, Labels
@@ -106,17 +107,32 @@ class ByteBudget:
         Raises:
             IngestBusy: there was no room for `wait` seconds.
         """
-        await self._acquire(size)
+        if not self.take(size):
+            await self.wait_for(size)
         try:
             yield
         finally:
-            self.used -= size
+            self.give_back(size)
+
+    def take(self, size: int) -> bool:
+        """Takes room for `size` bytes if it is there now; what was taken must be given back."""
+        if self._queue or not self._fits(size):
+            return False
+        self.used += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Ends the use of room for `size` bytes."""
+        self.used -= size
+        if self._queue:
             self._admit()
 
-    async def _acquire(self, size: int) -> None:
-        if not self._queue and self._fits(size):
-            self.used += size
-            return
+    async def wait_for(self, size: int) -> None:
+        """Takes room for `size` bytes after those who came before.
+
+        Raises:
+            IngestBusy: there was no room for `wait` seconds.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (size, turn)
         self._queue.append(entry)
@@ -192,6 +208,7 @@ class Gateway:
         requests: requests being answered.
         phase: where the server is in its life.
         progress: what it is doing while it starts.
+        commits: decoded pushes on their way to the store.
     """
 
     settings: Settings
@@ -202,6 +219,7 @@ class Gateway:
     requests: set[InFlight] = field(default_factory=set)
     phase: Phase = Phase.STARTING
     progress: str = "opening the store"
+    commits: Commits = field(default_factory=Commits)
     _store: LogStore | None = None
 
     @property

@@ -15,25 +15,7 @@ from storage.build import BatchBuilder
 from storage.errors import StorageError
 from storage.figures import Counters, Figures, ReplayFigures
 from storage.rows import take_rows
-
-
-@dataclass
-class FakeUnit:
-    batch: Batch
-    arrival: int = 0
-    in_memory: bool = True
-    compressed_bytes: int = 0
-
-    @property
-    def min_ts(self) -> int:
-        return int(self.batch.ts.min())
-
-    @property
-    def max_ts(self) -> int:
-        return int(self.batch.ts.max())
-
-    def read(self) -> Batch:
-        return self.batch
+from tests.batch_unit import BatchUnit
 
 
 @dataclass
@@ -70,7 +52,7 @@ class FakeStore:
 
     def scan(
         self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, direction: Direction
-    ) -> Iterator[FakeUnit]:
+    ) -> Iterator[BatchUnit]:
         self.before_scan()
         units = []
         for arrival, (owner, batch) in enumerate(self.batches):
@@ -83,7 +65,7 @@ class FakeStore:
             ]
             if rows:
                 order = np.array(sorted(rows, key=lambda row: (int(batch.ts[row]), row)))
-                units.append(FakeUnit(take_rows(batch, order), arrival))
+                units.append(BatchUnit(take_rows(batch, order), arrival))
         forward = direction is Direction.FORWARD
         yield from sorted(units, key=lambda unit: unit.min_ts if forward else -unit.max_ts)
 
