@@ -1,17 +1,27 @@
-"""Ingest rows: push everything over HTTP, flush, and count what is there."""
+"""Ingest rows: push everything over HTTP, flush, and see what it took."""
 
 from __future__ import annotations
 
-import http.client
-import threading
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.payloads import Payloads
+from bench.floors import codec_floor
+from bench.lines import Lines, first_of
+from bench.measured import Measured, over_floor
+from bench.payloads import SPREAD, START, Payloads, payloads, with_metadata
 from bench.server import MeasuredServer
 
 CONNECTIONS = 4
+SMALLER = 100_000
+"""Triples pushed 100 lines a request."""
+SINGLE = 2_000
+"""Triples pushed one line a request."""
+RUNS = 2
+"""Times that these are loaded; the one that cost least counts."""
+METADATA = 60_000
+"""Lines pushed with structured metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,40 +32,90 @@ class Ingested:
         cpu: CPU-seconds, flush included.
         peak_rss: bytes.
         disk: bytes of blocks.
+        written: bytes sent to the disk, WAL included.
     """
 
     cpu: float
     peak_rss: int
     disk: int
+    written: int
 
 
-def _push(connection: http.client.HTTPConnection, bodies: Sequence[bytes], failures: list[str]) -> None:
-    for body in bodies:
-        connection.request("POST", "/loki/api/v1/push", body, {"Content-Type": "application/x-protobuf"})
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status != 204:
-            failures.append(f"{answer.status} {text[:200]!r}")
-            return
+def load(server: MeasuredServer, bodies: tuple[bytes, ...]) -> Ingested:
+    """Pushes bodies through CONNECTIONS connections and flushes. Raises RuntimeError if one is refused."""
+    spent, written, stood = server.cpu(), server.written(), server.disk()
+    server.push(bodies, CONNECTIONS)
+    server.flush()
+    return Ingested(server.cpu() - spent, server.peak_rss(), server.disk() - stood, server.written() - written)
 
 
-def ingest(data_dir: Path, load: Payloads, *options: str) -> Ingested:
-    """Loads a fresh server through CONNECTIONS connections. Raises RuntimeError if a push is refused."""
-    with MeasuredServer(data_dir, *options) as server:
-        before = server.cpu()
-        failures: list[str] = []
-        threads = [
-            threading.Thread(target=_push, args=(server.connect(), load.bodies[i::CONNECTIONS], failures))
-            for i in range(CONNECTIONS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise RuntimeError(f"a push was refused: {failures[0]}")
-        connection = server.connect()
-        connection.request("POST", "/flush")
-        if connection.getresponse().status != 204:
-            raise RuntimeError("the flush failed")
-        return Ingested(server.cpu() - before, server.peak_rss(), server.disk())
+def fresh_load(folder: Path, pushed: Payloads) -> Ingested:
+    """As `load`, into a new server in `folder`, of which all lines must then be there."""
+    with MeasuredServer(folder) as server:
+        made = load(server, pushed.bodies)
+        check_count(server, pushed.entries)
+    return made
+
+
+def check_count(server: MeasuredServer, entries: int) -> None:
+    """Raises RuntimeError unless a query counts so many entries within an hour of START."""
+    seconds = math.ceil(2 * SPREAD / 1e9)
+    asked: dict[str, str | int] = {
+        "query": f'sum(count_over_time({{app=~".+"}}[{seconds}s]))',
+        "time": START + 2 * SPREAD,
+    }
+    result = server.ask("/loki/api/v1/query", asked)["data"]["result"]
+    found = int(float(result[0]["value"][1])) if result else 0
+    if found != entries:
+        raise RuntimeError(f"{entries} lines were acknowledged and {found} are there")
+
+
+def main_rows(made: Ingested, pushed: Payloads, floor: float) -> Iterator[Measured]:
+    """What the load of all lines at 5,000 a request says."""
+    yield over_floor(
+        "ingest, 5,000 lines a request, in blocks", made.cpu, floor, cpu_us_per_line=made.cpu / pushed.entries * 1e6
+    )
+    yield _written("bytes written per line, 5,000 lines a request", made, pushed)
+    yield Measured("peak RSS while loading", made.peak_rss / 1e6)
+    share = made.disk / pushed.raw_bytes * 100
+    further = {"disk_MB": made.disk / 1e6, "payload_MB": pushed.raw_bytes / 1e6}
+    yield Measured("disk after flush, of payload", share, further=further)
+    yield Measured(
+        "disk after compaction with index, of payload",
+        None,
+        note="there is neither compaction nor a text index yet",
+    )
+
+
+def smaller_rows(folder: Path, lines: Lines, wanted: Callable[[str], bool]) -> Iterator[Measured]:
+    """100 lines and 1 line a request, where one of their two rows is wanted."""
+    for triples, per_request, row, written in (
+        (SMALLER, 100, "ingest, 100 lines a request", "bytes written per line, 100 lines a request"),
+        (SINGLE, 1, "ingest, 1 line a request", "bytes written per line, 1 line a request"),
+    ):
+        if not (wanted(row) or wanted(written)):
+            continue
+        pushed = payloads(first_of(lines, triples), per_request)
+        floor = codec_floor(pushed.bodies)
+        loads = [fresh_load(folder / f"ingest-{per_request}-{number}", pushed) for number in range(RUNS)]
+        made = min(loads, key=lambda load: load.cpu)
+        yield over_floor(row, made.cpu, floor, cpu_us_per_line=made.cpu / pushed.entries * 1e6)
+        yield _written(written, made, pushed)
+
+
+def metadata_rows(folder: Path, lines: Lines) -> Iterator[Measured]:
+    """The set with structured metadata."""
+    pushed = with_metadata(lines["json"][:METADATA], 5_000)
+    floor = codec_floor(pushed.bodies)
+    made = fresh_load(folder / "metadata", pushed)
+    yield over_floor(
+        "ingest with structured metadata, 5,000 lines a request",
+        made.cpu,
+        floor,
+        cpu_us_per_line=made.cpu / pushed.entries * 1e6,
+    )
+    yield Measured("disk after flush with structured metadata, of payload", made.disk / pushed.raw_bytes * 100)
+
+
+def _written(row: str, made: Ingested, pushed: Payloads) -> Measured:
+    return Measured(row, made.written / pushed.entries, further={"line_bytes": pushed.line_bytes / pushed.entries})

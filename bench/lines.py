@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+APPS = ("json", "logfmt", "nginx")
+"""The label `app` of the three kinds, in the order in which `triples` yields them."""
 
 LEVELS = ["info"] * 80 + ["debug"] * 10 + ["warn"] * 7 + ["error"] * 3
 SERVICES = ["checkout", "cart", "auth", "search", "payment", "shipping"]
@@ -26,8 +30,26 @@ MESSAGES = [
 ]
 STATUSES = [200] * 85 + [201] * 4 + [301] * 2 + [400] * 3 + [404] * 3 + [500] * 2 + [503]
 
+Lines: TypeAlias = Mapping[str, list[bytes]]
+"""Lines by app; line i of each app is about the same request."""
 
-def lines(count: int, seed: int = 42) -> Iterator[tuple[str, str, str]]:
+
+def all_lines(count: int, seed: int = 42) -> Lines:
+    """`count` lines of each app."""
+    made: dict[str, list[bytes]] = {app: [] for app in APPS}
+    appends = [made[app].append for app in APPS]
+    for triple in triples(count, seed):
+        for append, line in zip(appends, triple, strict=True):
+            append(line.encode())
+    return made
+
+
+def first_of(lines: Lines, count: int) -> Lines:
+    """The first `count` lines of each app."""
+    return {app: kind[:count] for app, kind in lines.items()}
+
+
+def triples(count: int, seed: int = 42) -> Iterator[tuple[str, str, str]]:
     """`count` triples (JSON line, logfmt line, nginx line) about the same request each."""
     rng = random.Random(seed)
     for i in range(count):

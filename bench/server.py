@@ -1,28 +1,45 @@
-"""A server process under measurement."""
+"""A server process under measurement, and what the system knows of it."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlencode
 
-TICKS = os.sysconf("SC_CLK_TCK")
-START = 60.0
-"""Seconds that a server may take to say where it listens."""
+from bench.pushing import PROTOBUF, http_push, push_all
+
+START = 300.0
+"""Seconds until a server must listen: kernels that were not compiled ahead are compiled first."""
+ANSWER = 300.0
+"""Seconds that one answer may take."""
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CPU_CLOCK = 2
+"""CPUCLOCK_SCHED of the kernel: a process's CPU clock is numbered ~pid << 3 | this (clock_getcpuclockid(3))."""
 
 
 class MeasuredServer:
-    """`weir serve` on a free port with a data directory of its own."""
+    """`weir serve` on a free port with a data directory of its own.
+
+    Attributes:
+        data_dir: of the server.
+        port: where it listens on 127.0.0.1.
+        ready_after: seconds from its start to the first 200 of /ready.
+    """
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self.data_dir = data_dir
         self._log = data_dir.with_suffix(".log")
+        began = time.monotonic()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
@@ -39,7 +56,13 @@ class MeasuredServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.port = self._wait()
+        try:
+            self.port = self._wait()
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+        self.ready_after = time.monotonic() - began
 
     def _wait(self) -> int:
         deadline = time.monotonic() + START
@@ -51,7 +74,7 @@ class MeasuredServer:
                     return port
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended at once:\n{text}")
-            time.sleep(0.02)
+            time.sleep(0.01)
         raise RuntimeError("the server did not start")
 
     @staticmethod
@@ -72,24 +95,76 @@ class MeasuredServer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
 
-    def connect(self) -> http.client.HTTPConnection:
-        """A connection of its own."""
-        return http.client.HTTPConnection("127.0.0.1", self.port)
+    def push(self, bodies: tuple[bytes, ...], connections: int, content_type: str = PROTOBUF) -> list[float]:
+        """Pushes bodies and gives the seconds of each. Raises RuntimeError if one is refused."""
+        return push_all(self.port, [http_push(body, content_type) for body in bodies], connections)
+
+    def flush(self) -> None:
+        """Waits until all is in blocks."""
+        self._request("POST", "/flush", 204)
+
+    def ask(self, path: str, parameters: Mapping[str, str | int]) -> Any:
+        """A JSON answer of the API. Results that the server may have kept from an earlier query are not wanted."""
+        return json.loads(self._request("GET", f"{path}?{urlencode(parameters)}", 200))
+
+    def _request(self, method: str, target: str, expected: int) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER)
+        try:
+            connection.request(method, target, headers={"Cache-Control": "no-cache"})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != expected:
+                raise RuntimeError(f"{method} {target}: {answer.status} {body[:400]!r}")
+            return body
+        finally:
+            connection.close()
 
     def cpu(self) -> float:
-        """CPU-seconds of the process so far, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """CPU-seconds so far, user and system, of the process and of children it has now or waited for."""
+        stat = self._proc("stat").rsplit(")", 1)[1].split()
+        waited_for = (int(stat[13]) + int(stat[14])) / _TICKS
+        return waited_for + sum(time.clock_gettime((~pid << 3) | _CPU_CLOCK) for pid in self._processes())
+
+    def rss(self) -> int:
+        """Bytes of memory held, children included."""
+        return self._status("VmRSS")
 
     def peak_rss(self) -> int:
-        """Most bytes of memory held so far."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmHWM")
+        """Most bytes of memory held so far, children included."""
+        return self._status("VmHWM")
+
+    def written(self) -> int:
+        """Bytes sent to the disk so far, WAL and blocks alike."""
+        fields = dict(line.split(": ") for line in self._proc("io").splitlines())
+        return int(fields["write_bytes"])
 
     def disk(self) -> int:
         """Bytes of the blocks."""
-        return sum(path.stat().st_size for path in (self.data_dir / "blocks").rglob("*.parquet"))
+        return sum(path.stat().st_size for path in (self.data_dir / "blocks").rglob("*") if path.is_file())
+
+    def _processes(self) -> list[int]:
+        pid = self._process.pid
+        children = [
+            int(child)
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        ]
+        return [pid, *children]
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+
+    def _status(self, field: str) -> int:
+        held = 0
+        for pid in self._processes():
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith(f"{field}:"):
+                    held += int(line.split()[1]) * 1024
+        return held

@@ -1,0 +1,159 @@
+"""The whole bench, as scenarios: each loads servers of its own and gives some of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.asking import last_lines, many_entries, query_row
+from bench.dashboard import dashboard
+from bench.floors import ScanFloor, codec_floor
+from bench.growth import growing_lines, growing_streams
+from bench.ingest import fresh_load, load, main_rows, metadata_rows, smaller_rows
+from bench.lines import Lines, all_lines, first_of
+from bench.measured import Measured
+from bench.payloads import Payloads, payloads
+from bench.queries import Query, parsing, scans
+from bench.rows import ROWS
+from bench.server import MeasuredServer
+from bench.small_pushes import small_pushes
+from bench.starting import starts
+
+TRIPLES = 500_000
+"""Lines of each app: 1.5 M lines, 361 MB of payload."""
+PER_REQUEST = 5_000
+PARSED = 20_000
+"""Lines of each app that queries with a parser are asked over, on a server of their own, while parsers run row by row.
+At TRIPLES they are asked over all lines."""
+INGESTS = 2
+"""Loads of all lines; the one that cost least counts."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the scenarios share: made when first asked for.
+
+    Attributes:
+        folder: for data directories.
+        triples: lines of each app.
+        wanted: whether a row of this name is to be measured.
+    """
+
+    folder: Path
+    triples: int
+    wanted: Callable[[str], bool]
+
+    @cached_property
+    def lines(self) -> Lines:
+        """All lines."""
+        return all_lines(self.triples)
+
+    @cached_property
+    def pushed(self) -> Payloads:
+        """All lines, PER_REQUEST a request."""
+        return payloads(self.lines, PER_REQUEST)
+
+    def any_of(self, names: tuple[str, ...]) -> bool:
+        """Whether one of these rows is wanted."""
+        return any(map(self.wanted, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Some rows that are measured together.
+
+    Attributes:
+        rows: their names.
+        run: measures them; it may leave out what is not wanted.
+    """
+
+    rows: tuple[str, ...]
+    run: Callable[[Inputs], Iterator[Measured]]
+
+
+def _named(*beginnings: str) -> tuple[str, ...]:
+    return tuple(row.name for row in ROWS if row.name.startswith(beginnings))
+
+
+_LOAD = (
+    *_named("ingest, 5,000", "peak RSS", "disk after compaction", "bytes written per line, 5,000"),
+    "disk after flush, of payload",
+)
+_LAST = _named("last 100 lines")
+_ENTRIES = _named("log query of 5,000")
+_DASHBOARD = _named("dashboard")
+_SCANS = _named("count ", "regex", "needle")
+_PARSING = tuple(query.row for query in parsing())
+
+
+def measure(inputs: Inputs) -> Iterator[Measured]:
+    """Every wanted row, in the order in which it is measured."""
+    for scenario in _scenarios(inputs):
+        if inputs.any_of(scenario.rows):
+            yield from (made for made in scenario.run(inputs) if inputs.wanted(made.name))
+
+
+def _scenarios(inputs: Inputs) -> tuple[Scenario, ...]:
+    asked = (*_SCANS, *_LAST, *_ENTRIES, *_DASHBOARD)
+    small = _named("small pushes")
+    return (
+        Scenario(_named("start to ready", "idle RSS"), lambda inputs: starts(inputs.folder)),
+        Scenario((*_LOAD, *asked, *(_PARSING if _parses_all(inputs) else ())), _all_lines),
+        Scenario(() if _parses_all(inputs) else _PARSING, _parsed),
+        Scenario(
+            _named("ingest, 100", "ingest, 1 ", "bytes written per line, 1"),
+            lambda inputs: smaller_rows(inputs.folder, inputs.lines, inputs.wanted),
+        ),
+        Scenario(
+            _named("ingest with structured", "disk after flush with structured"),
+            lambda inputs: metadata_rows(inputs.folder, inputs.lines),
+        ),
+        Scenario(small, lambda inputs: iter([small_pushes(inputs.folder, inputs.lines)])),
+        Scenario(_named("growth 0.3"), lambda inputs: growing_lines(inputs.folder, inputs.lines, inputs.pushed)),
+        Scenario(_named("growth 10"), lambda inputs: growing_streams(inputs.folder, inputs.lines)),
+    )
+
+
+def _parses_all(inputs: Inputs) -> bool:
+    return inputs.triples <= PARSED
+
+
+def _all_lines(inputs: Inputs) -> Iterator[Measured]:
+    """Ingest at PER_REQUEST, and the queries over what it left."""
+    ingesting = inputs.any_of(_LOAD)
+    loads = [fresh_load(inputs.folder / f"load-{number}", inputs.pushed) for number in range(INGESTS - 1) if ingesting]
+    with MeasuredServer(inputs.folder / "load") as server:
+        loads.append(load(server, inputs.pushed.bodies))
+        if ingesting:
+            floor = codec_floor(inputs.pushed.bodies)
+            yield from main_rows(min(loads, key=lambda made: made.cpu), inputs.pushed, floor)
+        yield from _queries(server, inputs, inputs.lines, scans(inputs.lines))
+        if _parses_all(inputs):
+            yield from _queries(server, inputs, inputs.lines, parsing())
+        if inputs.any_of(_LAST):
+            yield last_lines(server, inputs.lines)
+        if inputs.any_of(_ENTRIES):
+            yield many_entries(server, inputs.lines)
+        if inputs.any_of(_DASHBOARD):
+            yield from dashboard(server, inputs.lines)
+
+
+def _parsed(inputs: Inputs) -> Iterator[Measured]:
+    """Queries with a parser over fewer lines."""
+    lines = first_of(inputs.lines, PARSED)
+    note = f"over {PARSED:,} lines, and the floor likewise: parsers run row by row"
+    with MeasuredServer(inputs.folder / "parsed") as server:
+        load(server, payloads(lines, PER_REQUEST).bodies)
+        yield from _queries(server, inputs, lines, parsing(), note)
+
+
+def _queries(
+    server: MeasuredServer, inputs: Inputs, lines: Lines, queries: tuple[Query, ...], note: str = ""
+) -> Iterator[Measured]:
+    asked = [query for query in queries if inputs.wanted(query.row)]
+    if asked:
+        floors = ScanFloor(lines)
+        for query in asked:
+            yield query_row(server, query, lines, floors, note=note)
