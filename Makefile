@@ -47,6 +47,7 @@ check: dev  ## ruff, mypy, and that nothing costs 1.5 times what it did
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/weir warmup
 	$(BIN)/python -m bench quick
 
 format: dev  ## ruff's fixes and formatting
@@ -57,6 +58,7 @@ conformance: dev  ## a real Loki's recorded answers against a fresh server; writ
 	$(BIN)/python -m tests.conformance
 
 bench: dev  ## every figure of docs/performance.md, in under 6 minutes on 2 cores
+	$(BIN)/weir warmup
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.report docs/performance.md
 
