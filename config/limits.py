@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from config.otlp import OtlpRules
 from config.units import DAY, HOUR, KB, MB, MINUTE, Count, Duration, Instant, Kind, Names, Size
 
 SERVICE_NAME_LABELS = (
@@ -129,6 +130,10 @@ class Limits(BaseModel):
     """Labels and fields that hold a level, in order of preference."""
     log_level_from_json_max_depth: _Depth = 2
     """Levels of objects searched for a level in JSON lines; 0 or less: all."""
+
+    # -- OTLP
+    otlp_config: OtlpRules = None
+    """What becomes of OTLP attributes: index labels, structured metadata or nothing; [the rules](api.md#otlp)."""
 
     # -- blocking and rates
     block_ingestion_until: Instant = 0

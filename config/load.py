@@ -121,7 +121,8 @@ def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) 
 def _refusal(leaf: Leaf) -> str:
     setting = field_at(leaf.path)
     assert setting is not None  # a Leaf's path is a setting's
-    shown = "what is given" if setting.annotation is SecretStr else quoted(leaf.value)
+    secret = kind_of(setting).name.startswith("secret")
+    shown = "what is given" if secret or setting.annotation is SecretStr else quoted(leaf.value)
     key = "" if dotted(leaf.path) in leaf.origin else f" ({dotted(leaf.path)})"
     return f"{leaf.origin}{key}: {shown} is not {kind_of(setting).allowed}"
 

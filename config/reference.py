@@ -41,13 +41,16 @@ def meanings(model: type[BaseModel]) -> Mapping[str, str]:
 
 def settings_table() -> str:
     """Every setting with what it holds, its default, its variable and its meaning, group by group."""
-    parts = [_table(_rows(Settings, ()))]
-    for name, field in Settings.model_fields.items():
-        group = group_of(field)
+    return "\n\n".join([_table(_rows(Settings, ())), *_group_tables(Settings, ())])
+
+
+def _group_tables(model: type[BaseModel], above: KeyPath) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        group, path = group_of(field), (*above, name)
         if group is not None:
             about = (inspect.getdoc(group) or "").splitlines()[0]
-            parts.append(f"### {name}\n\n{about}\n\n{_table(_rows(group, (name,)))}")
-    return "\n\n".join(parts)
+            yield f"### {dotted(path)}\n\n{about}\n\n{_table(_rows(group, path))}"
+            yield from _group_tables(group, path)
 
 
 def _rows(model: type[BaseModel], above: KeyPath) -> Iterator[tuple[str, ...]]:
@@ -80,6 +83,8 @@ def _shown(value: Any) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, list):
         return ", ".join(f"`{item}`" for item in value) or "none"
+    if value is None:
+        return "none"
     return "empty" if value in ("", {}) else f"`{value}`"
 
 

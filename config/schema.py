@@ -54,6 +54,12 @@ def _fields(model: type[BaseModel], above: KeyPath) -> Iterator[tuple[KeyPath, F
 
 
 @cache
+def group_paths() -> frozenset[KeyPath]:
+    """Paths of the groups of settings, without those of tenants."""
+    return frozenset(path[:depth] for path in known() for depth in range(1, len(path))) | {("overrides",)}
+
+
+@cache
 def groups() -> frozenset[str]:
     """Names of the top-level keys that hold further keys."""
     return frozenset(path[0] for path in known() if len(path) > 1) | {"overrides"}

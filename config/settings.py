@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler
 from pydantic import field_serializer as serializer
 
+from config.address import split_address
+from config.forward import Forward
 from config.limits import Limits
 from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
 
@@ -20,22 +22,6 @@ from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive,
 def _cores() -> int:
     """Cores this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0))
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`; an IPv6 host stands in brackets, no host means every interface.
-
-    Raises:
-        ValueError: no port, or not one.
-    """
-    host, colon, port = address.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError("not host:port")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("an IPv6 host without brackets")
-    return host or "0.0.0.0", int(port)
 
 
 def _read_address(value: Any) -> str:
@@ -158,12 +144,14 @@ class Query(_Group):
 
 
 class Log(_Group):
-    """The server's own log, on standard error."""
+    """The server's own log, on standard error, and the door POST /log."""
 
     level: Literal["debug", "info", "warn", "error"] = "info"
     """Least severity that is written."""
     format: Literal["text", "json"] = "text"
     """One line of text or one JSON object an event."""
+    max_bulk_bytes: Size = 10 * MB
+    """Largest array or NDJSON body of POST /log; above it 413."""
 
 
 class Settings(_Group):
@@ -178,6 +166,7 @@ class Settings(_Group):
     block: Block = Block()
     query: Query = Field(default_factory=Query)
     log: Log = Log()
+    forward: Forward = Forward()
     limits: Limits = Limits()
     overrides: Annotated[
         dict[str, Limits], Kind("limits by tenant", "tenants with the limits they have of their own")

@@ -13,10 +13,10 @@ from typing import Any
 
 from config.errors import quoted
 from config.lokikeys import MARKS, TOP_KEYS
-from config.schema import KeyPath, dotted, field_at, groups, kind_of, known, unknown_key
+from config.schema import KeyPath, dotted, field_at, group_paths, groups, kind_of, known, unknown_key
 
 PREFIX = "WEIR_"
-STANDING_FLAGS = {"--data-dir": "data_dir", "--http": "server.http"}
+STANDING_FLAGS = {"--data-dir": "data_dir", "--http": "server.http", "--forward": "forward.listen"}
 """Flags that stand for a setting; an error names them as they were typed."""
 OTHER_VARIABLES = frozenset({"WEIR_ADDR", "WEIR_ORG_ID", "WEIR_KERNEL_CACHE"})
 """Variables that are no settings of the server: the client commands and the kernel cache read them."""
@@ -60,7 +60,7 @@ def _walk(tree: Mapping[str, Any], above: KeyPath, file: Path, layer: Layer) -> 
     for key, value in tree.items():
         path = (*above, str(key))
         origin = f"{file}: {dotted(path)}"
-        is_group = path[0] in groups() if len(path) == 1 else above == ("overrides",)
+        is_group = path in group_paths() or above == ("overrides",)
         if is_group and value is None:
             continue  # a heading whose keys are all commented out
         if is_group and isinstance(value, Mapping):
@@ -84,7 +84,8 @@ def _members(path: KeyPath) -> str:
         return "it takes tenants, each with limits"
     if path[0] == "overrides":
         return "it takes the names of limits"
-    return "it takes " + ", ".join(key[1] for key in known() if key[0] == path[0])
+    below = dict.fromkeys(key[len(path)] for key in known() if key[: len(path)] == path)
+    return "it takes " + ", ".join(below)
 
 
 def from_variables(variables: Mapping[str, str], file: Path | None = None, *, kubernetes: bool = False) -> Layer:
@@ -123,7 +124,7 @@ def from_flags(pairs: Sequence[tuple[str, str]]) -> Layer:
 def _add(path: KeyPath, value: str, origin: str, layer: Layer, *, as_variable: bool = False) -> None:
     if field_at(path) is not None:
         layer.leaves.append(Leaf(path, value, origin))
-    elif (len(path) == 1 and path[0] in groups()) or (len(path) == 2 and path[0] == "overrides"):
+    elif path in group_paths() or (len(path) == 2 and path[0] == "overrides"):
         layer.problems.append(f"{origin}: names a group of keys; {_members(path)}")
     else:
         layer.problems.append(f"{origin}: {unknown_key(path, as_variable=as_variable)}")

@@ -312,7 +312,46 @@ STORAGE = (
     Spec("weir_reserve_held", "gauge", "1 while the reserve file keeps space for flush and replay."),
 )
 
-ALL = HTTP + PUSH + QUERY + STORAGE
+FORWARD = (
+    Spec("weir_forward_listening", "gauge", "1 while the Fluent Forward door is open."),
+    Spec("weir_forward_connections", "gauge", "Open connections of Fluent Forward."),
+    Spec("weir_forward_connections_accepted_total", "counter", "Connections of Fluent Forward that came."),
+    Spec(
+        "weir_forward_connections_closed_total",
+        "counter",
+        "Connections of Fluent Forward that were ended from here, each with a line in the log.",
+        ("reason",),
+    ),
+    Spec("weir_forward_messages_total", "counter", "Messages of Fluent Forward read.", ("mode",)),
+    Spec(
+        "weir_forward_dropped_messages_total",
+        "counter",
+        "Messages of Fluent Forward that were acknowledged and left nothing: they can never be stored.",
+        ("reason",),
+    ),
+    Spec(
+        "weir_forward_damaged_payloads_total",
+        "counter",
+        "Compressed payloads of Fluent Forward of which only a part could be unpacked.",
+    ),
+    Spec(
+        "weir_forward_bad_entries_total",
+        "counter",
+        "Entries of Fluent Forward that could not be used, or not as they were.",
+        ("reason",),
+    ),
+    Spec("weir_forward_acks_total", "counter", "Acknowledgements sent to senders of Fluent Forward."),
+    Spec(
+        "weir_forward_deduplicated_chunks_total",
+        "counter",
+        "Chunks of Fluent Forward that came again and were not stored again.",
+    ),
+    Spec("weir_forward_heartbeats_total", "counter", "UDP heartbeats of Fluent Forward answered."),
+    Spec("weir_forward_unsettled_messages", "gauge", "Messages of Fluent Forward read and not stored yet."),
+    Spec("weir_forward_buffered_bytes", "gauge", "Bytes of Fluent Forward's messages that have come in part."),
+)
+
+ALL = HTTP + PUSH + FORWARD + QUERY + STORAGE
 
 
 def markdown_table() -> str:

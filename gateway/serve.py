@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,6 +26,9 @@ import pyarrow as pa
 from config import Settings
 from gateway import logs
 from gateway.app import create_app
+from gateway.forward.intake import Mapper
+from gateway.forward.listener import ForwardListener, Sockets, open_sockets
+from gateway.forward.mapping import compile_rules, map_entries
 from gateway.listener import CannotListen, Listener, bind, url_of
 from gateway.logs import event
 from gateway.metrics import Metrics
@@ -70,13 +74,12 @@ def serve(settings: Settings, notes: Sequence[str] = ()) -> int:
     logs.configure(settings.log.level, settings.log.format, metrics.logged)
     _tune()
     try:
-        bound = bind(settings)
+        with bind(settings) as bound, open_sockets(settings) or nullcontext() as forward, asyncio.Runner() as runner:
+            runner.get_loop().set_exception_handler(_on_loop_error)
+            return runner.run(_Server(settings, metrics, bound, forward, notes).run())
     except CannotListen as error:
         event(_log, logging.ERROR, str(error))
         return 1
-    with asyncio.Runner() as runner, bound:
-        runner.get_loop().set_exception_handler(_on_loop_error)
-        return runner.run(_Server(settings, metrics, bound, notes).run())
 
 
 def weir_version() -> str:
@@ -102,6 +105,10 @@ def _on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     event(_log, logging.ERROR, str(context.get("message", "event loop error")), exc_info=error)
 
 
+def _mapper(settings: Settings) -> Mapper:
+    return partial(map_entries, rules=compile_rules(settings.forward.mapping, settings.limits))
+
+
 async def _first_of(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
@@ -109,7 +116,14 @@ async def _first_of(*futures: asyncio.Future[Any]) -> None:
 class _Server:
     """One run of serve()."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, bound: socket.socket, notes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        bound: socket.socket,
+        forward: Sockets | None,
+        notes: Sequence[str],
+    ) -> None:
         self._settings = settings
         self._notes = notes
         self._url = url_of(bound)
@@ -123,6 +137,9 @@ class _Server:
         )
         metrics.attach(self._gateway)
         self._listener = Listener(create_app(self._gateway), settings, metrics, bound)
+        self._forward: ForwardListener | None = None
+        if forward is not None:
+            self._forward = ForwardListener(self._gateway, forward, _mapper(settings))
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._progress_logged = time.monotonic()
@@ -139,7 +156,7 @@ class _Server:
             if opening.done():
                 if (error := opening.result().error) is not None:
                     return self._refused(error)
-                self._ready(opening.result().store)
+                await self._ready(opening.result().store)
                 await stopping
             return await self._end(opening)
         finally:
@@ -183,9 +200,11 @@ class _Server:
             self._progress_logged = time.monotonic()
             event(_log, logging.INFO, self._gateway.progress, url=self._url)
 
-    def _ready(self, store: Store | None) -> None:
+    async def _ready(self, store: Store | None) -> None:
         assert store is not None
         self._gateway.opened(store)
+        if self._forward is not None:
+            await self._forward.start()
         for note in self._notes:
             event(_log, logging.WARNING, note)  # not INFO: a Loki file often says log_level: warn
         replay = store.figures().replay
@@ -193,6 +212,7 @@ class _Server:
             _log,
             logging.INFO,
             f"listening on {self._url}",
+            forward=self._forward.address if self._forward is not None else "off",
             data_dir=str(self._settings.data_dir.absolute()),
             version=self._gateway.metrics.version,
             replayed_segments=replay.segments,
@@ -218,7 +238,7 @@ class _Server:
 
     async def _drain(self, deadline: float) -> int:
         """Lets requests in flight end until the deadline or a second signal; returns how many were cut."""
-        draining = asyncio.ensure_future(self._listener.stop(max(0.0, deadline - time.monotonic())))
+        draining = asyncio.ensure_future(self._stop_listening(max(0.0, deadline - time.monotonic())))
         hurrying = asyncio.ensure_future(self._hurry.wait())
         await _first_of(draining, hurrying)
         hurrying.cancel()
@@ -237,7 +257,15 @@ class _Server:
             )
         draining.cancel()
         await self._listener.cut()
-        return len(left)
+        senders = await self._forward.cut() if self._forward is not None else 0
+        if senders:
+            event(_log, logging.ERROR, "cut at shutdown: senders of Fluent Forward", connections=senders)
+        return len(left) + senders
+
+    async def _stop_listening(self, seconds: float) -> bool:
+        """Ends both doors at once; whether all that was in flight ended in time."""
+        forward = self._forward.stop(seconds) if self._forward is not None else asyncio.sleep(0, True)
+        return all(await asyncio.gather(self._listener.stop(seconds), forward))
 
     async def _close_store(self, opening: asyncio.Future[Opened], deadline: float) -> int:
         if not opening.done():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from config.settings import Settings
 from gateway.auth import Scope, ScopedRoute
 from gateway.commits import Commits
+from gateway.forward.figures import ForwardFigures
 from gateway.query.pool import QueryPool
 from logql.source import Matcher, Source
 from storage.batch import Batch, Labels
@@ -209,6 +210,7 @@ class Gateway:
         phase: where the server is in its life.
         progress: what it is doing while it starts.
         commits: decoded pushes on their way to the store.
+        forward: what the Fluent Forward door counts.
     """
 
     settings: Settings
@@ -220,6 +222,7 @@ class Gateway:
     phase: Phase = Phase.STARTING
     progress: str = "opening the store"
     commits: Commits = field(default_factory=Commits)
+    forward: ForwardFigures = field(default_factory=ForwardFigures)
     _store: LogStore | None = None
 
     @property

@@ -67,6 +67,8 @@ class ServerProcess:
         self._log, self.url = Path(name), ""
         command = [*wrapper, sys.executable, "-m", "gateway.cli", "serve"]
         where = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0"]
+        if "--forward" not in self._args:  # port 24224 is the machine's, and tests run side by side
+            where += ["--forward", "off"]
         env = {key: value for key, value in os.environ.items() if not key.startswith(("WEIR_", "LOKI_", "PYTEST_"))}
         if "WEIR_KERNEL_CACHE" in os.environ:
             env["WEIR_KERNEL_CACHE"] = os.environ["WEIR_KERNEL_CACHE"]

@@ -28,6 +28,14 @@ def serve(
         str | None,
         typer.Option("--http", metavar="HOST:PORT", help="Where to listen (setting `server.http`); port 0 picks one."),
     ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(
+            "--forward",
+            metavar="HOST:PORT|off",
+            help="Where to listen for Fluent Forward (setting `forward.listen`); else port 24224, if it is free.",
+        ),
+    ] = None,
     profile: Profile = None,
     set_: Set = None,
 ) -> None:
@@ -39,6 +47,7 @@ def serve(
     ```
     weir serve
     weir serve --data-dir /var/lib/weir --http 0.0.0.0:3100
+    weir serve --forward 0.0.0.0:24224
     weir serve --config loki.yaml --set memtable.size=128MB
     ```
     """
@@ -47,6 +56,8 @@ def serve(
         overrides.append(("--data-dir", str(data_dir)))
     if http is not None:
         overrides.append(("--http", http))
+    if forward is not None:
+        overrides.append(("--forward", forward))
     loaded = _load(config, overrides, profile)
     from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
 

@@ -235,7 +235,7 @@ def test_a_limit_that_nothing_acts_on_is_said(name: str) -> None:
 
 def test_variables_and_flags_that_name_a_group() -> None:
     assert problems(environ={"WEIR_LOG": "debug", "WEIR_OVERRIDES__acme": "1"}, overrides=[("overrides", "x")]) == [
-        "WEIR_LOG: names a group of keys; it takes level, format",
+        "WEIR_LOG: names a group of keys; it takes level, format, max_bulk_bytes",
         "WEIR_OVERRIDES__acme: names a group of keys; it takes the names of limits",
         "--set overrides: names a group of keys; it takes tenants, each with limits",
     ]

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from config import Limits, Settings, loki_defaults
-from config.settings import split_address
+from config.address import split_address
 from config.units import HOUR, MB
 
 

@@ -1,0 +1,1 @@
+"""Kernels over msgpack as senders of Fluent Forward write it."""

@@ -1,0 +1,310 @@
+"""The sockets of Fluent Forward: TCP, plain or TLS, and the UDP heartbeat on the same port.
+
+The TCP socket listens from the server's first moment and is served once the store is open: senders that start together
+with the server are not refused, and what they send waits in the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections import Counter as Tally
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Self, cast
+
+from config.forward import OFF, PORT, Forward
+from config.settings import Settings
+from gateway.forward.buffers import Buffers
+from gateway.forward.figures import ForwardFigures
+from gateway.forward.handshake import Doorkeeper, own_hostname
+from gateway.forward.intake import Intake, Mapper
+from gateway.forward.session import READ_BYTES, Session
+from gateway.listener import CannotListen
+from gateway.logs import event
+from gateway.state import Gateway
+
+_log = logging.getLogger("weir.forward")
+
+BACKLOG = 1024
+"""Connections the kernel keeps for us: Fluentd makes one for every chunk."""
+
+HEARTBEAT_BYTES = 128
+"""Longest heartbeat; anything larger is none."""
+
+PORT_TRIES = 20
+"""Free TCP ports tried until one is free for UDP too."""
+
+_ACCEPT_PAUSE = 0.2
+"""Seconds until the next try when the system has no more files for connections."""
+
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+"""A peer that is gone is noticed after two minutes."""
+
+_NS_PER_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What the door listens on.
+
+    Attributes:
+        tcp: listening.
+        udp: bound to the same address.
+        tls: how connections are wrapped; None: not at all.
+        address: `host:port`, with the port the kernel gave.
+    """
+
+    tcp: socket.socket
+    udp: socket.socket
+    tls: ssl.SSLContext | None
+    address: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes both."""
+        self.tcp.close()
+        self.udp.close()
+
+
+def open_sockets(settings: Settings) -> Sockets | None:
+    """Binds what `forward.listen` says and listens; None where the door is off, or its usual port is taken.
+
+    Raises:
+        CannotListen: an address that was asked for cannot be had, or the TLS files cannot be used.
+    """
+    forward = settings.forward
+    if forward.listen == OFF:
+        return None
+    tls = _tls(forward)
+    host, port = forward.address or (settings.server.address[0], PORT)
+    try:
+        return _bind(host, port, tls)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = "the port is in use by another program"
+        text = f"cannot listen on {_shown(host, port)} for Fluent Forward: {reason}"
+        if forward.address is not None:
+            raise CannotListen(text) from error
+        event(_log, logging.WARNING, f"{text}; going on without it (--forward HOST:PORT chooses another, off none)")
+        return None
+
+
+def _bind(host: str, port: int, tls: ssl.SSLContext | None) -> Sockets:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    for tries_left in reversed(range(PORT_TRIES)):
+        tcp, udp = socket.socket(family, socket.SOCK_STREAM), socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind(address)
+            given = tcp.getsockname()
+            udp.bind(given)
+            tcp.listen(BACKLOG)
+        except OSError:
+            tcp.close()
+            udp.close()
+            if port or not tries_left:
+                raise
+            continue
+        tcp.setblocking(False)
+        udp.setblocking(False)
+        return Sockets(tcp, udp, tls, _shown(*given[:2]))
+    raise AssertionError  # the last try returns or raises
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _tls(forward: Forward) -> ssl.SSLContext | None:
+    if not forward.tls_cert:
+        if forward.tls_key or forward.tls_client_ca:
+            raise CannotListen("forward.tls_key and forward.tls_client_ca need forward.tls_cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(forward.tls_cert, forward.tls_key or None)
+        if forward.tls_client_ca:
+            context.load_verify_locations(forward.tls_client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise CannotListen(f"cannot use the TLS files of the forward settings: {error}") from error
+    return context
+
+
+class ForwardListener:
+    """Accepts connections and answers heartbeats until told to stop."""
+
+    def __init__(self, gateway: Gateway, sockets: Sockets, mapper: Mapper) -> None:
+        self._settings = gateway.settings.forward
+        self._sockets = sockets
+        self._figures = gateway.forward
+        self._intake = Intake(gateway, mapper)
+        self._buffers = Buffers(self._settings.max_buffered, gateway.forward)
+        self._doorkeeper = _doorkeeper(self._settings)
+        self._tasks: dict[asyncio.Task[None], Session | None] = {}
+        self._by_address: Tally[str] = Tally()
+        self._accepting: asyncio.Task[None] | None = None
+        self._heartbeats: asyncio.DatagramTransport | None = None
+        self._stopping = False
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return self._sockets.address
+
+    async def start(self) -> None:
+        """Begins to accept."""
+        loop = asyncio.get_running_loop()
+        self._heartbeats, _ = await loop.create_datagram_endpoint(
+            lambda: _Heartbeats(self._figures), sock=self._sockets.udp
+        )
+        self._accepting = loop.create_task(self._accept())
+        self._figures.listening = True
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._sockets.tcp)
+            except OSError as error:
+                event(_log, logging.ERROR, f"cannot accept a connection: {error}")
+                await asyncio.sleep(_ACCEPT_PAUSE)
+                continue
+            self._figures.accepted += 1
+            host = str(address[0])
+            if (refusal := self._refusal(host)) is not None:
+                connection.close()
+                self._tell(refusal, f"more connections than forward.{refusal}", _shown(host, address[1]))
+                continue
+            task = loop.create_task(self._serve(connection, _shown(host, address[1])))
+            self._tasks[task] = None
+            self._by_address[host] += 1
+            self._figures.connections = len(self._tasks)
+            task.add_done_callback(partial(self._left, host))
+
+    def _refusal(self, host: str) -> str | None:
+        if len(self._tasks) >= self._settings.max_connections:
+            return "max_connections"
+        if self._by_address[host] >= self._settings.max_connections_per_address:
+            return "max_connections_per_address"
+        return None
+
+    def _left(self, host: str, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._figures.connections = len(self._tasks)
+        self._by_address[host] -= 1
+        if not self._by_address[host]:
+            del self._by_address[host]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._figures.closed["internal"] += 1
+            event(_log, logging.ERROR, "a forward connection ended in an unexpected exception", exc_info=error)
+
+    async def _serve(self, connection: socket.socket, client: str) -> None:
+        loop = asyncio.get_running_loop()
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        tls = self._sockets.tls
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=tls,
+                ssl_handshake_timeout=self._settings.handshake_timeout / _NS_PER_SECOND if tls is not None else None,
+            )
+        except ssl.SSLError as error:
+            self._tell("tls", f"no TLS: {error.reason or error}", client)
+            return
+        except ConnectionAbortedError:  # how asyncio says that the handshake took too long
+            self._tell("handshake_timeout", "no TLS within forward.handshake_timeout", client)
+            return
+        except OSError:
+            return  # a probe of the port
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        session = Session(
+            reader, writer, client, self._settings, self._intake, self._buffers, self._doorkeeper, self._figures
+        )
+        task = asyncio.current_task()
+        assert task is not None  # this is one
+        self._tasks[task] = session
+        if self._stopping:
+            session.stop()
+        await session.run()
+
+    def _tell(self, reason: str, text: str, client: str) -> None:
+        self._figures.closed[reason] += 1
+        event(_log, logging.WARNING, f"forward connection closed: {text}", reason=reason, client=client)
+
+    # -- the end
+
+    async def stop(self, seconds: float) -> bool:
+        """Stops accepting; lets every connection end its message and get its acknowledgements.
+
+        Returns:
+            Whether all ended within `seconds`.
+        """
+        self._stopping = True
+        self._figures.listening = False
+        if self._accepting is not None:
+            self._accepting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._accepting
+        if self._heartbeats is not None:
+            self._heartbeats.close()
+        self._sockets.close()
+        for session in self._tasks.values():
+            if session is not None:
+                session.stop()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        return not self._tasks
+
+    async def cut(self) -> int:
+        """Ends the connections that are left; how many there were."""
+        left = tuple(self._tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1.0)
+        return len(left)
+
+
+class _Heartbeats(asyncio.DatagramProtocol):
+    """Answers each heartbeat with one byte from the port it came to, which is how Fluentd knows it."""
+
+    def __init__(self, figures: ForwardFigures) -> None:
+        self._figures = figures
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)  # not one by its class, but it sends
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._transport is not None and 0 < len(data) <= HEARTBEAT_BYTES:
+            self._figures.heartbeats += 1
+            self._transport.sendto(b"\0", addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """A sender that is gone by now; nothing is owed to it."""
+
+
+def _doorkeeper(forward: Forward) -> Doorkeeper | None:
+    if not forward.secured:
+        return None
+    users = {name.encode(): password.encode() for name, password in forward.passwords.items()}
+    return Doorkeeper(forward.shared_key.get_secret_value().encode(), users, own_hostname())
