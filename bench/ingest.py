@@ -57,11 +57,11 @@ def fresh_load(folder: Path, pushed: Payloads) -> Ingested:
     return made
 
 
-def check_count(server: MeasuredServer, entries: int) -> None:
+def check_count(server: MeasuredServer, entries: int, selector: str = 'app=~".+"') -> None:
     """Raises RuntimeError unless a query counts so many entries within an hour of START."""
     seconds = math.ceil(2 * SPREAD / 1e9)
     asked: dict[str, str | int] = {
-        "query": f'sum(count_over_time({{app=~".+"}}[{seconds}s]))',
+        "query": f"sum(count_over_time({{{selector}}}[{seconds}s]))",
         "time": START + 2 * SPREAD,
     }
     result = server.ask("/loki/api/v1/query", asked)["data"]["result"]

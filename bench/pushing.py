@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
+PUSH = "/loki/api/v1/push"
+
 _ANSWER = 64 << 10
+_LENGTH = b"content-length:"
 
 
-def http_push(body: bytes, content_type: str) -> bytes:
+def http_push(body: bytes, content_type: str, path: str = PUSH) -> bytes:
     """The bytes of a push request."""
-    head = (
-        f"POST /loki/api/v1/push HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -50,17 +50,21 @@ class _Connection:
         return selectors.EVENT_READ | selectors.EVENT_WRITE if self._unsent else selectors.EVENT_READ
 
     def receive(self) -> float | None:
-        """Seconds the request took, or None while its answer is not whole. Raises RuntimeError unless it is 204."""
+        """Seconds the request took, or None while its answer is not whole. Raises RuntimeError unless it is 2xx."""
         try:
             got = self.socket.recv(_ANSWER)
         except BlockingIOError:
             return None
         self._answer += got
-        if not self._answer.endswith(b"\r\n\r\n") or not self._answer.startswith(b"HTTP/1.1 204"):
-            if got and b"\r\n\r\n" not in self._answer:
+        head, end, body = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            if got:
                 return None
+            raise RuntimeError(f"an answer was cut short: {self._answer[:400]!r}")
+        if not head.startswith(b"HTTP/1.1 20"):
             raise RuntimeError(f"a push was refused: {self._answer[:400]!r}")
-        return time.monotonic() - self._began
+        length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
+        return None if got and len(body) < int(length or 0) else time.monotonic() - self._began
 
 
 def push_all(port: int, requests: Sequence[bytes], connections: int) -> list[float]:
@@ -75,7 +79,7 @@ def push_all(port: int, requests: Sequence[bytes], connections: int) -> list[flo
         Seconds that each took, in the order of their answers.
 
     Raises:
-        RuntimeError: a push was not answered 204.
+        RuntimeError: a push was not answered 2xx.
     """
     left: Iterator[bytes] = iter(requests)
     took: list[float] = []

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from bench.pushing import PROTOBUF, http_push, push_all
+from bench.pushing import PROTOBUF, PUSH, http_push, push_all
 
 START = 300.0
 """Seconds until a server must listen: kernels that were not compiled ahead are compiled first."""
@@ -102,9 +102,11 @@ class MeasuredServer:
             self._process.wait()
             raise
 
-    def push(self, bodies: tuple[bytes, ...], connections: int, content_type: str = PROTOBUF) -> list[float]:
+    def push(
+        self, bodies: tuple[bytes, ...], connections: int, content_type: str = PROTOBUF, path: str = PUSH
+    ) -> list[float]:
         """Pushes bodies and gives the seconds of each. Raises RuntimeError if one is refused."""
-        return push_all(self.port, [http_push(body, content_type) for body in bodies], connections)
+        return push_all(self.port, [http_push(body, content_type, path) for body in bodies], connections)
 
     def flush(self) -> None:
         """Waits until all is in blocks."""

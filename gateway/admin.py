@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+import time
+from typing import Any, Literal
 
 import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from config import dump_yaml
+from config.units import format_instant
 from gateway import logs
 from gateway.auth import Scope, ScopedRoute, route
 from gateway.query.params import first
@@ -71,6 +73,40 @@ async def services(request: Request) -> Response:
     return PlainTextResponse("".join(f"{module} => {state}\n" for module in _MODULES))
 
 
+async def health(request: Request) -> Response:
+    """How the server and its parts are, as JSON. 200 while it serves, degraded or not; else 503.
+
+    A part that is degraded does not make it 503: what cannot be stored is refused with 503 at its door, and a server
+    that nobody asks any more would never find out that it can store again.
+    """
+    gateway = _gateway(request)
+    parts = _parts(gateway)
+    serves = gateway.phase is Phase.READY
+    status = gateway.phase.value
+    if serves:
+        status = "ok" if all(part["status"] in ("ok", "off") for part in parts.values()) else "degraded"
+    said = {"status": status, "service": "weir", "timestamp": format_instant(time.time_ns()), "components": parts}
+    body = json.dumps(said, separators=(",", ":"))
+    return Response(body, 200 if serves else 503, media_type="application/json")
+
+
+def _parts(gateway: Gateway) -> dict[str, dict[str, Any]]:
+    forward: dict[str, Any] = {"status": "off"}
+    if gateway.forward.listening:
+        forward = {"status": "ok", "connections": gateway.forward.connections}
+    store = gateway.open_store
+    if store is None:
+        return {"store": {"status": gateway.progress}, "forward": forward}
+    figures = store.figures()
+    refusing = figures.counters.refusing or not figures.reserve_held
+    return {
+        "store": {"status": "ok", "blocks": figures.blocks, "memory_bytes": figures.memory_bytes},
+        "wal": {"status": "refusing" if refusing else "ok", "queued_batches": figures.queued_batches},
+        "flush": {"status": "failing" if figures.flush_failing else "ok", "queued_tenants": figures.flush_queue},
+        "forward": forward,
+    }
+
+
 async def log_level(request: Request) -> Response:
     """GET tells the level, POST sets it until the next start."""
     if request.method == "GET":
@@ -91,6 +127,7 @@ def admin_routes() -> list[ScopedRoute]:
     """Routes of this module."""
     return [
         route("/ready", ready, ["GET"], Scope.OPEN),
+        route("/health", health, ["GET"], Scope.OPEN),
         route("/metrics", metrics, ["GET"], Scope.OPEN),
         route("/loki/api/v1/status/buildinfo", buildinfo, ["GET"], Scope.OPEN),
         route("/config", settings, ["GET"], Scope.ADMIN),

@@ -9,7 +9,9 @@ from gateway import auth
 from gateway.admin import admin_routes
 from gateway.auth import ScopedRoute, route
 from gateway.middleware import Requests
+from gateway.push.log import log
 from gateway.push.loki import push
+from gateway.push.otlp import otlp_logs
 from gateway.query.routes import query_routes
 from gateway.state import Gateway
 
@@ -19,6 +21,8 @@ def routes() -> list[ScopedRoute]:
     return [
         route("/loki/api/v1/push", push, ["POST"], auth.Scope.PUSH),
         route("/api/prom/push", push, ["POST"], auth.Scope.PUSH),
+        route("/otlp/v1/logs", otlp_logs, ["POST"], auth.Scope.PUSH),
+        route("/log", log, ["POST"], auth.Scope.PUSH),
         *query_routes(),
         *admin_routes(),
     ]

@@ -1,12 +1,15 @@
 """The one place where an exception becomes a status and a body.
 
 Bodies are plain text, as Loki's. The push door and the admin pages end them with a newline (Go's http.Error), the query
-API does not (LOKI.md 0.2).
+API does not (LOKI.md 0.2). Two doors have words of their own, and wrap what they raise in `Told`: OTLP answers
+google.rpc.Status messages, POST /log answers JSON.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -14,6 +17,7 @@ from starlette.responses import Response
 
 from gateway.auth import BadTenant, NoTenant, Scope
 from gateway.push.errors import (
+    BadField,
     IngestionBlocked,
     InvalidEntries,
     MalformedPush,
@@ -36,6 +40,7 @@ RETRY_AFTER = 5
 
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (MalformedPush, 400),
+    (BadField, 400),
     (InvalidEntries, 400),
     (PushTooLarge, 413),
     (NoStreams, 422),
@@ -62,24 +67,55 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
 """Exception class -> status; the first that fits."""
 
 
+class Wording(Enum):
+    """What the body of an error is."""
+
+    TEXT = "text"
+    STATUS = "google.rpc.Status"
+    JSON = "json"
+
+
+class Told(Exception):  # noqa: N818 - says how the error in it is told
+    """An error that is told in the words of its door.
+
+    Attributes:
+        error: what happened.
+        wording: of the answer.
+    """
+
+    def __init__(self, error: Exception, wording: Wording) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wording = wording
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What to answer.
 
     Attributes:
         status: HTTP status.
-        text: the body, whole.
+        text: the body, whole; for other wordings than TEXT what it says.
         headers: besides Content-Type and X-Content-Type-Options.
         expected: False for an exception nobody foresaw: its traceback goes to the log.
+        wording: what the body is.
+        field: the field of the request that is wrong, where the answer names one.
     """
 
     status: int
     text: str
     headers: dict[str, str] = field(default_factory=dict)
     expected: bool = True
+    wording: Wording = Wording.TEXT
+    field: str | None = None
 
     def response(self) -> Response:
-        """The answer as Go's http.Error writes it."""
+        """The answer; in plain text as Go's http.Error writes it."""
+        if self.wording is Wording.STATUS:
+            return Response(_status_message(self.text), self.status, self.headers, "application/octet-stream")
+        if self.wording is Wording.JSON:
+            said = {"status": "refused", "error": self.text} | ({"field": self.field} if self.field else {})
+            return Response(json.dumps(said), self.status, self.headers, "application/json")
         if not self.text:
             return Response(status_code=self.status, headers=self.headers)
         body = self.text.encode("utf-8", "surrogateescape")
@@ -89,6 +125,8 @@ class Failure:
 
 def failure(error: BaseException, scope: Scope) -> Failure:
     """What to answer when `error` ends a request to a route of `scope`."""
+    if isinstance(error, Told):
+        return _told(error, failure(error.error, scope))
     if isinstance(error, HTTPException):
         return _of_routing(error)
     status = error.status if isinstance(error, IngestionBlocked) else _status(error)
@@ -99,6 +137,28 @@ def failure(error: BaseException, scope: Scope) -> Failure:
         headers["Retry-After"] = str(error.retry_after if isinstance(error, StorageUnavailable) else RETRY_AFTER)
     ending = "\n" if isinstance(error, NoTenant) else _ending(scope)
     return Failure(status, str(error) + ending, headers)
+
+
+def _told(error: Told, answer: Failure) -> Failure:
+    if answer.expected:
+        error.error.__traceback__ = None  # its frames hold the body
+    text = answer.text.removesuffix("\n")
+    if error.wording is Wording.STATUS and answer.status == 500:
+        # Exporters try again after 503 and drop after 500 (Loki does the same).
+        headers = answer.headers | {"Retry-After": str(RETRY_AFTER)}
+        return replace(answer, status=503, text=text, headers=headers, wording=error.wording)
+    named = error.error.field if isinstance(error.error, BadField) else None
+    return replace(answer, text=text, wording=error.wording, field=named)
+
+
+def _status_message(text: str) -> bytes:
+    """A google.rpc.Status with nothing but its message, as Loki's."""
+    body = text.encode("utf-8", "surrogateescape")
+    size, rest = bytearray(), len(body)
+    while rest >= 0x80:
+        size.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return b"\x12" + bytes([*size, rest]) + body
 
 
 def _status(error: BaseException) -> int | None:

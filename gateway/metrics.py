@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from gateway.metric_families import family, histogram_family
 from gateway.metric_names import ALL, Spec
+from gateway.metrics_forward import forward_families
 from gateway.metrics_storage import storage_families
 from gateway.state import Gateway, Phase
 from logql import Stats
@@ -27,7 +28,7 @@ from storage.figures import Histogram as PlainHistogram
 
 _SPECS = {spec.name: spec for spec in ALL}
 _CONTENT_TYPES = {"application/json", "application/x-protobuf"}
-_ENCODINGS = {"", "snappy", "gzip", "deflate"}
+_ENCODINGS = {"", "snappy", "gzip", "deflate", "zstd", "lz4"}
 _MAX_CLIENTS = 100
 """Distinct User-Agent products told apart: the header is anybody's to write, a label value stays for ever."""
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -50,7 +51,7 @@ class Metrics:
         # Plain ones, counted on the event loop alone: the library's take a lock, and lines come by the thousand.
         self._message_bytes: dict[tuple[str, ...], tuple[PlainHistogram, PlainHistogram]] = {}
         self._requests: dict[tuple[str, ...], PlainHistogram] = {}
-        self._pushed: dict[tuple[str, str], _Pushed] = {}
+        self._pushed: dict[tuple[str, str, str], _Pushed] = {}
         self._line_bytes = PlainHistogram(_SPECS["loki_bytes_per_line"].buckets)
         ProcessCollector(registry=self.registry)
         self._querier_requests = self._histogram("loki_querier_request_duration_seconds")
@@ -136,6 +137,7 @@ class Metrics:
         content_type: str,
         content_encoding: str,
         legacy: bool,
+        door: str = "loki",
     ) -> None:
         """A push was decoded; figures as received, before validation.
 
@@ -148,11 +150,12 @@ class Metrics:
             content_type: media type without parameters.
             content_encoding: the request's header, or "".
             legacy: whether it came to /api/prom/push.
+            door: the `format` label: loki, otlp or log.
         """
         count, client = len(lines), self._client(user_agent)
-        pushed = self._pushed.get((tenant, client))
+        pushed = self._pushed.get((tenant, client, door))
         if pushed is None:
-            pushed = self._pushed[tenant, client] = _Pushed()
+            pushed = self._pushed[tenant, client, door] = _Pushed()
         pushed.requests += 1
         pushed.lines += count
         pushed.bytes += (int(lines[0]) if count == 1 else int(lines.sum())) + metadata_bytes
@@ -162,7 +165,7 @@ class Metrics:
             pushed.lag = (pushed.lag or 0) + lag
         media = content_type if content_type in _CONTENT_TYPES else "other"
         encoding = content_encoding if content_encoding in _ENCODINGS else "other"
-        self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", "loki"] += 1
+        self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", door] += 1
 
     def _client(self, user_agent: str) -> str:
         product = user_agent.split("/", 1)[0].split(" ", 1)[0][:64] or "none"
@@ -177,14 +180,21 @@ class Metrics:
         """A push had no stream as it came, or none that passed validation."""
         self._zero_streams[tenant, "post-validation" if validated else "pre-validation"] += 1
 
-    def sanitised(self, tenant: str, texts: int) -> None:
+    def sanitised(self, tenant: str, texts: int, door: str = "loki") -> None:
         """Names and values of structured metadata were changed."""
-        self._sanitised(tenant, "loki").inc(texts)
+        self._sanitised(tenant, door).inc(texts)
 
-    def discarded(self, reason: str, tenant: str, lines: int, bytes: int) -> None:  # noqa: A002 - as above
+    def discarded(
+        self,
+        reason: str,
+        tenant: str,
+        lines: int,
+        bytes: int,  # noqa: A002 - as above
+        door: str = "loki",
+    ) -> None:
         """Lines were refused."""
-        self._discarded_lines(reason, tenant, "", "", "loki").inc(lines)
-        self._discarded_bytes(reason, tenant, "", "", "loki").inc(bytes)
+        self._discarded_lines(reason, tenant, "", "", door).inc(lines)
+        self._discarded_bytes(reason, tenant, "", "", door).inc(bytes)
 
     def mutated(self, reason: str, tenant: str, lines: int, bytes: int) -> None:  # noqa: A002 - as above
         """Lines were changed; `bytes` were cut off."""
@@ -232,15 +242,15 @@ class Metrics:
         old_lines: Tally[tuple[str, ...]] = Tally()
         total: Tally[tuple[str, ...]] = Tally()
         metadata: Tally[tuple[str, ...]] = Tally()
-        for (tenant, client), pushed in self._pushed.items():
+        for (tenant, client, door), pushed in self._pushed.items():
             requests[tenant, client] += pushed.requests
             if pushed.lag is not None:
-                lags[tenant, client, "loki"] += pushed.lag
+                lags[tenant, client, door] += pushed.lag
             # No stream is internal and no policy exists; both labels are there because Loki's dashboards name them.
-            lines[tenant, "false", "", "loki"] += pushed.lines
+            lines[tenant, "false", "", door] += pushed.lines
             old_lines[(tenant,)] += pushed.lines
-            total[tenant, "", "false", "", "loki"] += pushed.bytes
-            metadata[tenant, "", "false", "", "loki"] += pushed.metadata_bytes
+            total[tenant, "", "false", "", door] += pushed.bytes
+            metadata[tenant, "", "false", "", door] += pushed.metadata_bytes
         yield family(_SPECS["weir_push_requests_total"], requests)
         yield family(_SPECS["loki_distributor_lag_ms_total"], lags)
         yield family(_SPECS["loki_distributor_lines_received_total"], lines)
@@ -298,6 +308,7 @@ class _GatewayCollector(Collector):
         yield _gauge("loki_query_scheduler_queue_length", {(): gateway.queries.waiting})
         yield _gauge("loki_ingester_wal_replay_active", {(): int(gateway.phase is Phase.STARTING)})
         yield from metrics.plain()
+        yield from forward_families(gateway.forward)
         if gateway.open_store is not None:
             yield from storage_families(gateway.open_store.figures())
 

@@ -168,8 +168,6 @@ class Writer:
             with self.commit_lock:
                 self._admit()
                 outcomes = self._store(group)
-            self._counters.refusing = False
-            return outcomes
         except StorageUnavailable as refusal:
             self._counters.refused_batches += len(group)
             self._counters.refusing = True
@@ -177,6 +175,8 @@ class Writer:
         except Exception as error:  # the thread must outlive any batch: its sender is told, the others go on
             log.exception("a group of %d batches could not be stored", len(group))
             return [StorageError(f"the batch could not be stored: {type(error).__name__}")] * len(group)
+        self._counters.refusing = False
+        return outcomes
 
     def _full(self) -> bool:
         return self._state.memory_bytes > 2 * self._memory_limit

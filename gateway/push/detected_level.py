@@ -40,7 +40,8 @@ def level_column(batch: Batch, fields: Sequence[str] = (), max_depth: int = 2) -
     found.from_streams(batch, names)
     if batch.metadata or batch.rest is not None:
         for name in names:
-            found.from_column(take_column(batch, name), normalise_level)
+            if name in batch.metadata or batch.rest is not None:
+                found.from_column(take_column(batch, name), normalise_level)
         found.from_column(take_column(batch, SEVERITY_NUMBER), severity_level, skip_empty=True)
     found.from_lines(batch.lines, names, max_depth)
     return found.column()

@@ -30,6 +30,18 @@ class InvalidEntries(PushError):  # noqa: N818 - named for what came
     """Entries or streams were refused by validation; the others of the push are stored (400)."""
 
 
+class BadField(PushError):  # noqa: N818 - named for what came
+    """A field of an entry of POST /log is missing or wrong; the entry was not stored (400).
+
+    Attributes:
+        field: its name; `body` for the whole of it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class RateLimited(PushError):  # noqa: N818 - a state, not a mistake: the client is to come back later
     """The push goes past a rate or stream limit (429)."""
 

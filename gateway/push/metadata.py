@@ -125,6 +125,8 @@ def sanitise(batch: Batch) -> tuple[Batch, int]:
         if values is not rest.values:
             changed += int(_differing(rest.values, values).sum())
         rest = Pairs(rest.offsets, rest.keys, names, values)
+    elif columns.keys() == batch.metadata.keys() and all(columns[name] is batch.metadata[name] for name in columns):
+        return batch, 0
     return replace(batch, metadata=columns, rest=rest), changed
 
 
@@ -244,6 +246,8 @@ def drop_empty_values(batch: Batch) -> Batch:
     rest = batch.rest
     if rest is not None and not rest.values.lengths.all():
         rest = _keep(rest, np.flatnonzero(rest.values.lengths > 0))
+    elif len(metadata) == len(batch.metadata) and all(metadata[name] is batch.metadata[name] for name in metadata):
+        return batch
     return replace(batch, metadata=metadata, rest=rest)
 
 

@@ -38,7 +38,7 @@ _NAME, _VALUE = 0x0A, 0x12
 
 
 @inner
-def _length(raw: Any, at: Any, end: Any) -> Any:
+def read_length(raw: Any, at: Any, end: Any) -> Any:
     """The length at `at` and where its bytes begin; (-1, at) where it is not sure or goes past `end`."""
     size = np.int64(0)
     for place in range(4):
@@ -53,7 +53,7 @@ def _length(raw: Any, at: Any, end: Any) -> Any:
 
 
 @inner
-def _varint(raw: Any, at: Any, end: Any) -> Any:
+def read_varint(raw: Any, at: Any, end: Any) -> Any:
     """The value at `at`, its 64 bits taken as signed, and where it ends; -1 for the end where it is not sure."""
     value = np.int64(0)
     for place in range(10):
@@ -70,15 +70,15 @@ def _varint(raw: Any, at: Any, end: Any) -> Any:
 
 
 @inner
-def _after_unknown(raw: Any, tag: Any, at: Any, end: Any, known: Any) -> Any:
+def after_unknown(raw: Any, tag: Any, at: Any, end: Any, known: Any) -> Any:
     """Where the field behind `tag` ends; -1 where it is not sure, as for the fields 1 to `known`."""
     if tag >= 0x80 or tag >> 3 <= known:
         return -1
     kind = tag & 7
     if kind == _VARINT:
-        return _varint(raw, at, end)[1]
+        return read_varint(raw, at, end)[1]
     if kind == _BYTES:
-        size, at = _length(raw, at, end)
+        size, at = read_length(raw, at, end)
         return -1 if size < 0 else at + size
     if kind in (_FIXED64, _FIXED32):
         at += 8 if kind == _FIXED64 else 4
@@ -93,11 +93,11 @@ def _time(raw: Any, at: Any, end: Any, seconds: Any, nanos: Any) -> Any:
         tag = raw[at]
         at += 1
         if tag == _SECONDS:
-            seconds, at = _varint(raw, at, end)
+            seconds, at = read_varint(raw, at, end)
         elif tag == _NANOS:
-            nanos, at = _varint(raw, at, end)
+            nanos, at = read_varint(raw, at, end)
         else:
-            at = _after_unknown(raw, tag, at, end, 2)
+            at = after_unknown(raw, tag, at, end, 2)
         if at < 0:
             return seconds, nanos, False
     return seconds, nanos, True
@@ -121,7 +121,7 @@ def _pair(raw: Any, at: Any, end: Any) -> Any:
         tag = raw[at]
         at += 1
         if tag in (_NAME, _VALUE):
-            size, at = _length(raw, at, end)
+            size, at = read_length(raw, at, end)
             if size < 0:
                 return name, name_end, value, value_end, False
             if tag == _NAME:
@@ -130,7 +130,7 @@ def _pair(raw: Any, at: Any, end: Any) -> Any:
                 value, value_end = at, at + size
             at += size
         else:
-            at = _after_unknown(raw, tag, at, end, 2)
+            at = after_unknown(raw, tag, at, end, 2)
             if at < 0:
                 return name, name_end, value, value_end, False
     return name, name_end, value, value_end, True
@@ -145,7 +145,7 @@ def _measure_entry(raw: Any, at: Any, end: Any) -> Any:
         tag = raw[at]
         at += 1
         if tag in (_TIMESTAMP, _LINE, _METADATA):
-            size, at = _length(raw, at, end)
+            size, at = read_length(raw, at, end)
             if size < 0:
                 return -1, 0
             sure = True
@@ -160,7 +160,7 @@ def _measure_entry(raw: Any, at: Any, end: Any) -> Any:
                 return -1, 0
             at += size
         else:
-            at = _after_unknown(raw, tag, at, end, 3)
+            at = after_unknown(raw, tag, at, end, 3)
             if at < 0:
                 return -1, 0
     if not (_SECONDS_FIRST <= seconds < _SECONDS_END and 0 <= nanos < _SECOND):
@@ -181,11 +181,11 @@ def measure(raw: Any) -> Any:
         tag = raw[at]
         at += 1
         if tag != _STREAMS:
-            at = _after_unknown(raw, tag, at, end, 1)
+            at = after_unknown(raw, tag, at, end, 1)
             if at < 0:
                 return NOT_SURE, 0, 0, 0
             continue
-        size, at = _length(raw, at, end)
+        size, at = read_length(raw, at, end)
         if size < 0:
             return NOT_SURE, 0, 0, 0
         streams += 1
@@ -194,7 +194,7 @@ def measure(raw: Any) -> Any:
             tag = raw[at]
             at += 1
             if tag in (_LABELS, _ENTRIES):
-                size, at = _length(raw, at, stop)
+                size, at = read_length(raw, at, stop)
                 if size < 0:
                     return NOT_SURE, 0, 0, 0
                 if tag == _ENTRIES:
@@ -206,7 +206,7 @@ def measure(raw: Any) -> Any:
                     pairs += own
                 at += size
             else:
-                at = _after_unknown(raw, tag, at, stop, 2)
+                at = after_unknown(raw, tag, at, stop, 2)
                 if at < 0:
                     return NOT_SURE, 0, 0, 0
     return streams, entries, line_bytes, pairs
@@ -225,9 +225,9 @@ def _fill_entry(raw: Any, at: Any, end: Any, no_time: Any, row: Any, place: Any,
         tag = raw[at]
         at += 1
         if tag not in (_TIMESTAMP, _LINE, _METADATA):
-            at = _after_unknown(raw, tag, at, end, 3)
+            at = after_unknown(raw, tag, at, end, 3)
             continue
-        size, at = _length(raw, at, end)
+        size, at = read_length(raw, at, end)
         stop = at + size
         if tag == _LINE:
             line, line_end = at, stop
@@ -269,18 +269,18 @@ def fill(
         tag = raw[at]
         at += 1
         if tag != _STREAMS:
-            at = _after_unknown(raw, tag, at, end, 1)
+            at = after_unknown(raw, tag, at, end, 1)
             continue
-        size, at = _length(raw, at, end)
+        size, at = read_length(raw, at, end)
         stop = at + size
         labels[number, 0] = labels[number, 1] = at
         while at < stop:
             tag = raw[at]
             at += 1
             if tag not in (_LABELS, _ENTRIES):
-                at = _after_unknown(raw, tag, at, stop, 2)
+                at = after_unknown(raw, tag, at, stop, 2)
                 continue
-            size, at = _length(raw, at, stop)
+            size, at = read_length(raw, at, stop)
             if tag == _LABELS:
                 labels[number, 0] = at
                 labels[number, 1] = at + size

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.push.loki import INLINE_BYTES, READ_STEP
+from gateway.push.bodies import READ_STEP
+from gateway.push.threads import INLINE_BYTES
 from storage import Receipt, Store, open_store
 from storage.errors import StorageError, StorageUnavailable
 from tests.batch_unit import everything
