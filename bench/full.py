@@ -11,6 +11,7 @@ from bench.asking import last_lines, many_entries, query_row
 from bench.dashboard import dashboard
 from bench.doors import by_json, by_log, by_otlp
 from bench.floors import ScanFloor, codec_floor
+from bench.forward import by_forward
 from bench.growth import growing_lines, growing_streams
 from bench.ingest import fresh_load, load, main_rows, metadata_rows, smaller_rows
 from bench.lines import Lines, all_lines, first_of
@@ -114,6 +115,7 @@ def _scenarios(inputs: Inputs) -> tuple[Scenario, ...]:
         Scenario(small, lambda inputs: iter([small_pushes(inputs.folder, inputs.lines)])),
         Scenario(_named("ingest by OTLP"), lambda inputs: iter([by_otlp(inputs.folder, inputs.lines)])),
         Scenario(_named("ingest by JSON"), lambda inputs: iter([by_json(inputs.folder, inputs.lines)])),
+        Scenario(_named("ingest by Forward"), lambda inputs: by_forward(inputs.folder, inputs.lines)),
         Scenario(_named("POST /log"), lambda inputs: iter([by_log(inputs.folder, inputs.lines)])),
         Scenario(_named("growth 0.3"), lambda inputs: growing_lines(inputs.folder, inputs.lines, inputs.pushed)),
         Scenario(_named("growth 10"), lambda inputs: growing_streams(inputs.folder, inputs.lines)),

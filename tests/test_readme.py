@@ -61,6 +61,15 @@ def test_the_command_line_finds_it_too(server: ServerProcess) -> None:
     assert "service_name" in answer
 
 
+def test_a_line_by_hand_is_taken_and_the_server_is_well(server: ServerProcess) -> None:
+    answer = run(server, blocks("sh")[3])
+    assert "HTTP/1.1 202" in answer
+    assert '"status":"accepted"' in answer
+    assert '"status":"ok","service":"weir"' in answer
+    found = run(server, ".venv/bin/weir query '{service_name=\"backup\"}' --since 1h --addr http://127.0.0.1:3100")
+    assert "disk is 91 % full" in found
+
+
 def test_the_grafana_provisioning_is_yaml_that_grafana_reads() -> None:
     (source,) = yaml.safe_load(blocks("yaml")[0])["datasources"]
     assert (source["type"], source["access"]) == ("loki", "proxy")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from threading import Event, Thread
-
 import pytest
 
 from logql import workers
@@ -29,17 +27,19 @@ def test_an_error_of_the_work_reaches_the_caller() -> None:
 
 
 def test_a_query_goes_on_while_all_threads_are_busy() -> None:
-    started, go_on = [Event() for _ in range(workers.THREADS)], Event()
-
-    def block(item: int) -> None:
-        started[item].set()
-        assert go_on.wait(30)
-
-    busy = Thread(target=lambda: list(in_order(block, range(workers.THREADS))))
-    busy.start()
+    taken = [workers._free.acquire(timeout=30) for _ in range(max(1, workers.THREADS - 1))]
     try:
-        assert all(one.wait(30) for one in started)
+        assert all(taken)
         assert list(in_order(str, range(5))) == [(item, str(item)) for item in range(5)]
     finally:
-        go_on.set()
-        busy.join()
+        for _ in taken:
+            workers._free.release()
+
+
+def test_threads_that_are_done_are_free_again() -> None:
+    for _ in range(20):
+        assert [result for _, result in in_order(str, range(9))] == [str(item) for item in range(9)]
+    taken = [workers._free.acquire(timeout=30) for _ in range(max(1, workers.THREADS - 1))]
+    assert all(taken)
+    for _ in taken:
+        workers._free.release()
