@@ -270,24 +270,12 @@ class StreamTable(Sequence[Labels]):
         number, low, high = number[:count], low[:count], high[:count]
         first_day, last_day = int(low.min()) // DAY, int(high.max()) // DAY
         if first_day == last_day:
-            if count > 1 or not self._knows(first_day, int(number[0]), int(low[0]), int(high[0])):
-                self._touch_day(first_day, number, low, high)
+            self._touch_day(first_day, number, low, high)
             return
         days = ts // DAY
         for day in np.unique(days).tolist():
             at = days == day
             self._touch_day(day, streams[at], ts[at], ts[at])
-
-    def _knows(self, day: int, stream: int, low: int, high: int) -> bool:
-        """Whether the day's bounds of a stream hold these times (ns) already: the rule for pushes of a line or two."""
-        old = self._days.get(day)
-        if old is None:
-            return False
-        at = int(old.streams.searchsorted(stream))
-        if at == len(old.streams) or old.streams[at] != stream:
-            return False
-        begin = day * DAY
-        return bool(old.first[at] <= (low - begin) // _MS and -((begin - high) // _MS) <= old.last[at])
 
     def _touch_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
         begin = day * DAY

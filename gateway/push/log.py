@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,12 +13,11 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from config.limits import Limits
 from config.units import format_instant
-from gateway.auth import TENANT_HEADER, tenant_named
 from gateway.errors import Told, Wording
-from gateway.push.bodies import Room, length_said, read_body, room_in
-from gateway.push.counting import Sender, count_push
+from gateway.push.asked import Asked, read_head
+from gateway.push.bodies import Room, read_body, room_in
+from gateway.push.counting import count_push
 from gateway.push.log_entries import MAX_ENTRY, LogEntries, read_entries
 from gateway.push.otlp_encodings import unwrapped, unwrapped_size
 from gateway.push.threads import INLINE_BYTES, decoding
@@ -29,7 +27,6 @@ from gateway.state import Gateway
 MAX_REASONS = 100
 """Refused entries of which the answer says why; it has the indices of all."""
 
-_TENANT = TENANT_HEADER.encode()
 _encode = msgspec.json.encode
 
 
@@ -43,36 +40,18 @@ async def log(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     try:
         with room_in(gateway.ingest) as room:
-            return await _take_in(request, gateway, _asked(request, gateway), room)
+            return await _take_in(request, gateway, read_head(request, gateway, "log", _media), room)
     except ClientDisconnect:
         raise
     except Exception as error:
         raise Told(error, Wording.JSON) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the head of a request says: who, in what, and the tenant's limits; `length` in bytes, 0 if not said."""
-
-    sender: Sender
-    limits: Limits
-    length: int
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
-def _asked(request: Request, gateway: Gateway) -> _Asked:
-    # Of a header given twice the first counts, as for Go.
-    headers = {name: value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
-    sender = Sender(
-        tenant=tenant_named(headers.get(_TENANT, ""), gateway.settings.tenancy),
-        user_agent=headers.get(b"user-agent", ""),
-        media=headers.get(b"content-type", "").partition(";")[0].strip().lower(),
-        encoding=headers.get(b"content-encoding", ""),
-        format="log",
-    )
-    return _Asked(sender, gateway.settings.limits_for(sender.tenant), length_said(headers.get(b"content-length", "")))
-
-
-async def _take_in(request: Request, gateway: Gateway, asked: _Asked, room: Room) -> Response:
+async def _take_in(request: Request, gateway: Gateway, asked: Asked, room: Room) -> Response:
     store, sender = gateway.store, asked.sender
     body = await read_body(request, asked.length, max(gateway.settings.log.max_bulk_bytes, MAX_ENTRY), room)
     unpacked = unwrapped_size(body, sender.encoding)
@@ -90,7 +69,7 @@ async def _take_in(request: Request, gateway: Gateway, asked: _Asked, room: Room
     return _answer(entries)
 
 
-def _taken(body: bytes, asked: _Asked, gateway: Gateway) -> tuple[LogEntries, Verdict | None]:
+def _taken(body: bytes, asked: Asked, gateway: Gateway) -> tuple[LogEntries, Verdict | None]:
     """Decodes and validates. Runs on the event loop or in a thread."""
     now, most, sender = time.time_ns(), gateway.settings.log.max_bulk_bytes, asked.sender
     plain = unwrapped(body, sender.encoding, max(most, MAX_ENTRY))

@@ -7,17 +7,15 @@ is 503, because exporters try 503 again and drop on 500.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from config.limits import Limits
-from gateway.auth import TENANT_HEADER, tenant_named
 from gateway.errors import Told, Wording
-from gateway.push.bodies import Room, length_said, read_body, room_in
-from gateway.push.counting import Sender, count_push
+from gateway.push.asked import Asked, read_head
+from gateway.push.bodies import Room, read_body, room_in
+from gateway.push.counting import count_push
 from gateway.push.errors import MalformedPush, NoStreams
 from gateway.push.otlp_encodings import unwrapped, unwrapped_size
 from gateway.push.otlp_json import protobuf_of
@@ -29,7 +27,6 @@ from gateway.state import Gateway
 from storage.batch import Batch
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
-_TENANT = TENANT_HEADER.encode()
 _NO_CONTENT = Response(status_code=204)
 """Said to every request; a response that is only sent is not changed by it."""
 
@@ -43,7 +40,7 @@ async def otlp_logs(request: Request) -> Response:
         Told: it is refused, or parts of it are and the others are stored; or it was not stored.
     """
     gateway: Gateway = request.app.state.gateway
-    asked = _asked(request, gateway)
+    asked = read_head(request, gateway, "otlp", str)  # compared as sent, parameters and all
     try:
         with room_in(gateway.ingest) as room:
             return await _take_in(request, gateway, asked, room)
@@ -53,29 +50,7 @@ async def otlp_logs(request: Request) -> Response:
         raise Told(error, Wording.STATUS) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the head of a request says: who, in what, and the tenant's limits; `length` in bytes, 0 if not said."""
-
-    sender: Sender
-    limits: Limits
-    length: int
-
-
-def _asked(request: Request, gateway: Gateway) -> _Asked:
-    # Of a header given twice the first counts, as for Go.
-    headers = {name: value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
-    sender = Sender(
-        tenant=tenant_named(headers.get(_TENANT, ""), gateway.settings.tenancy),
-        user_agent=headers.get(b"user-agent", ""),
-        media=headers.get(b"content-type", ""),
-        encoding=headers.get(b"content-encoding", ""),
-        format="otlp",
-    )
-    return _Asked(sender, gateway.settings.limits_for(sender.tenant), length_said(headers.get(b"content-length", "")))
-
-
-async def _take_in(request: Request, gateway: Gateway, asked: _Asked, room: Room) -> Response:
+async def _take_in(request: Request, gateway: Gateway, asked: Asked, room: Room) -> Response:
     store, sender = gateway.store, asked.sender
     body = await read_body(request, asked.length, asked.limits.max_recv_msg_size, room)
     unpacked = unwrapped_size(body, sender.encoding)
@@ -96,7 +71,7 @@ async def _take_in(request: Request, gateway: Gateway, asked: _Asked, room: Room
     return _NO_CONTENT
 
 
-def _taken(body: bytes, asked: _Asked, gateway: Gateway) -> tuple[Batch, Verdict]:
+def _taken(body: bytes, asked: Asked, gateway: Gateway) -> tuple[Batch, Verdict]:
     """Decodes and validates: all that takes time with a body. Runs on the event loop or in a thread."""
     media, limits, now = asked.sender.media, asked.limits, time.time_ns()
     cap = min(limits.max_decompressed_size, gateway.ingest.limit)
