@@ -146,9 +146,3 @@ def test_a_loki_file_is_checked_and_what_it_says_in_vain_is_listed() -> None:
     done = weir("config", "check", "--config", str(FIXTURES / "loki-fragment.yaml"))
     assert done.returncode == 0, done.stderr
     assert "schema_config" in done.stdout
-
-
-def test_warmup_compiles_into_the_folder_it_is_given(tmp_path: Path) -> None:
-    done = weir("warmup", env={"WEIR_KERNEL_CACHE": str(tmp_path)})
-    assert done.returncode == 0, done.stderr
-    assert list(tmp_path.rglob("*.nbc"))

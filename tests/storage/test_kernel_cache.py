@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from storage.kernels import cache
+from tests.gateway.weir_command import weir
 
 REPO = Path(__file__).parents[2]
 
@@ -26,13 +27,13 @@ class Listener(event.Listener):
     def on_end(self, found): pass
 event.register("numba:compile", Listener())
 from storage.kernels import cache  # and with storage the kernels it uses
+cache.ROOMS = ("logql.kernels",)  # one room is as good as all, which take a minute
 names = cache.warmup()
 import numpy as np
-from gateway.push.kernels.levels import ERROR, line_levels
-codes = np.zeros(1, np.int8)
-name = np.frombuffer(b"level", np.uint8)
-line_levels(np.frombuffer(b"level=err", np.uint8), np.array([0, 9]), np.array([0]), name, np.array([0, 5]), 2, codes)
-assert codes[0] == ERROR
+from logql.kernels.search import contains
+found = np.zeros(1, np.bool_)
+contains(np.frombuffer(b"a line", np.uint8), np.array([0, 6]), np.frombuffer(b"line", np.uint8), 0, 3, found)
+assert found[0]
 print(json.dumps({"compiled": compiled, "names": names, "folder": str(cache.cache_dir())}))
 """
 
@@ -62,8 +63,8 @@ def test_a_second_start_from_a_read_only_install_compiles_nothing(tmp_path: Path
         shutil.copytree(REPO / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
     installed = files_of(site)
     first = run(site, root)
-    assert first["compiled"]
-    assert "gateway.push.kernels.levels" in first["names"]
+    assert "logql.kernels.search" in first["names"]
+    assert list(Path(first["folder"]).rglob("*.nbc"))
     assert Path(first["folder"]).parent == root
     for path in (site, *site.rglob("*")):
         path.chmod(0o555)
@@ -118,13 +119,33 @@ def test_the_folder_is_in_the_users_cache_unless_it_is_named(monkeypatch: pytest
     assert cache._root() == Path("/home/someone/.cache/weir/kernels")
 
 
-def test_the_hash_covers_every_kernel_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_seen_by_the_modules_that_import_the_changed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for room in cache.ROOMS:
         folder = Path(*room.split("."))
         shutil.copytree(REPO / folder, tmp_path / folder)
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "storage" / "kernels" / "cache.py"))
-    before = cache.source_hash()
-    assert before == cache.source_hash()
-    with (tmp_path / "gateway" / "push" / "kernels" / "levels.py").open("a") as file:
+    names = list(cache._modules())
+    assert {"gateway.push.kernels.protobuf", "gateway.push.kernels.otlp", "logql.kernels.search"} <= set(names)
+    before = {name: cache.source_hash.__wrapped__(name) for name in names}
+    with (tmp_path / "gateway" / "push" / "kernels" / "protobuf.py").open("a") as file:
         file.write("# changed\n")
-    assert cache.source_hash() != before
+    changed = {name for name in names if cache.source_hash.__wrapped__(name) != before[name]}
+    assert {"gateway.push.kernels.protobuf", "gateway.push.kernels.otlp"} <= changed
+    assert "logql.kernels.search" not in changed
+
+
+def test_warmup_compiles_what_is_missing(tmp_path: Path) -> None:
+    # With the machine code that is there already: all of it takes a minute.
+    root = tmp_path / "kernels"
+    folder = root / cache.cache_dir().name
+    cache.warmup()
+    shutil.copytree(cache.cache_dir(), folder)
+    gone = folder / cache.module_dir("logql.kernels.search").name
+    shutil.rmtree(gone)
+    before = files_of(root)
+    done = weir("warmup", env={cache.ROOT_VARIABLE: str(root)})
+    assert done.returncode == 0, done.stderr
+    assert list(gone.rglob("*.nbc"))
+    assert {path for path in files_of(root) - before if gone.name not in path.parts} == set()
