@@ -14,7 +14,7 @@ from bench.floors import ScanFloor, codec_floor
 from bench.forward import by_forward
 from bench.growth import growing_lines, growing_streams
 from bench.ingest import fresh_load, load, main_rows, metadata_rows, smaller_rows
-from bench.lines import Lines, all_lines, first_of
+from bench.lines import Lines, all_lines
 from bench.measured import Measured
 from bench.payloads import Payloads, payloads
 from bench.queries import Query, parsing, scans
@@ -26,9 +26,6 @@ from bench.starting import starts
 TRIPLES = 500_000
 """Lines of each app: 1.5 M lines, 361 MB of payload."""
 PER_REQUEST = 5_000
-PARSED = 20_000
-"""Lines of each app that queries with a parser are asked over, on a server of their own, while parsers run row by row.
-At TRIPLES they are asked over all lines."""
 INGESTS = 2
 """Loads of all lines; the one that cost least counts."""
 
@@ -92,18 +89,17 @@ _PARSING = tuple(query.row for query in parsing())
 
 def measure(inputs: Inputs) -> Iterator[Measured]:
     """Every wanted row, in the order in which it is measured."""
-    for scenario in _scenarios(inputs):
+    for scenario in _scenarios():
         if inputs.any_of(scenario.rows):
             yield from (made for made in scenario.run(inputs) if inputs.wanted(made.name))
 
 
-def _scenarios(inputs: Inputs) -> tuple[Scenario, ...]:
-    asked = (*_SCANS, *_LAST, *_ENTRIES, *_DASHBOARD)
+def _scenarios() -> tuple[Scenario, ...]:
+    asked = (*_SCANS, *_PARSING, *_LAST, *_ENTRIES, *_DASHBOARD)
     small = _named("small pushes")
     return (
         Scenario(_named("start to ready", "idle RSS"), lambda inputs: starts(inputs.folder)),
-        Scenario((*_LOAD, *asked, *(_PARSING if _parses_all(inputs) else ())), _all_lines),
-        Scenario(() if _parses_all(inputs) else _PARSING, _parsed),
+        Scenario((*_LOAD, *asked), _all_lines),
         Scenario(
             _named("ingest, 100", "ingest, 1 ", "bytes written per line, 1"),
             lambda inputs: smaller_rows(inputs.folder, inputs.lines, inputs.wanted),
@@ -122,10 +118,6 @@ def _scenarios(inputs: Inputs) -> tuple[Scenario, ...]:
     )
 
 
-def _parses_all(inputs: Inputs) -> bool:
-    return inputs.triples <= PARSED
-
-
 def _all_lines(inputs: Inputs) -> Iterator[Measured]:
     """Ingest at PER_REQUEST, and the queries over what it left."""
     ingesting = inputs.any_of(_LOAD)
@@ -135,9 +127,7 @@ def _all_lines(inputs: Inputs) -> Iterator[Measured]:
         if ingesting:
             floor = codec_floor(inputs.pushed.bodies)
             yield from main_rows(min(loads, key=lambda made: made.cpu), inputs.pushed, floor)
-        yield from _queries(server, inputs, inputs.lines, scans(inputs.lines))
-        if _parses_all(inputs):
-            yield from _queries(server, inputs, inputs.lines, parsing())
+        yield from _queries(server, inputs, inputs.lines, (*scans(inputs.lines), *parsing()))
         if inputs.any_of(_LAST):
             yield last_lines(server, inputs.lines)
         if inputs.any_of(_ENTRIES):
@@ -146,20 +136,9 @@ def _all_lines(inputs: Inputs) -> Iterator[Measured]:
             yield from dashboard(server, inputs.lines)
 
 
-def _parsed(inputs: Inputs) -> Iterator[Measured]:
-    """Queries with a parser over fewer lines."""
-    lines = first_of(inputs.lines, PARSED)
-    note = f"over {PARSED:,} lines, and the floor likewise: parsers run row by row"
-    with MeasuredServer(inputs.folder / "parsed") as server:
-        load(server, payloads(lines, PER_REQUEST).bodies)
-        yield from _queries(server, inputs, lines, parsing(), note)
-
-
-def _queries(
-    server: MeasuredServer, inputs: Inputs, lines: Lines, queries: tuple[Query, ...], note: str = ""
-) -> Iterator[Measured]:
+def _queries(server: MeasuredServer, inputs: Inputs, lines: Lines, queries: tuple[Query, ...]) -> Iterator[Measured]:
     asked = [query for query in queries if inputs.wanted(query.row)]
     if asked:
         floors = ScanFloor(lines)
         for query in asked:
-            yield query_row(server, query, lines, floors, note=note)
+            yield query_row(server, query, lines, floors)

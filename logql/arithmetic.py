@@ -28,7 +28,51 @@ def modulo(left: float, right: float) -> float:
 
 
 def power(base: float, exponent: float) -> float:
-    """`base ^ exponent` with C's special cases, where Python raises."""
+    """`base ^ exponent` with C's special cases, as Go has it; the last digit of a broken exponent's may be another.
+
+    Go multiplies by squares for the whole part of the exponent and takes exp and log for the rest; C's pow is closer
+    to the true power.
+    """
+    if not base or not math.isfinite(base) or not math.isfinite(exponent) or exponent in (0.0, 1.0) or base == 1.0:
+        return _special_power(base, exponent)
+    if abs(exponent) == 0.5 and base > 0:
+        root = math.sqrt(base)
+        return root if exponent > 0 else 1 / root
+    rest, whole = math.modf(abs(exponent))
+    if (rest and base < 0) or whole >= 1 << 63:
+        return _special_power(base, exponent)
+    fraction, twos = 1.0, 0
+    if rest:
+        if rest > 0.5:
+            rest, whole = rest - 1, whole + 1
+        fraction = math.exp(rest * math.log(base))
+    square, square_twos = math.frexp(base)
+    bits = int(whole)
+    while bits:
+        if abs(square_twos) > _TWOS_THAT_OVERFLOW:
+            twos += square_twos
+            break
+        if bits & 1:
+            fraction *= square
+            twos += square_twos
+        square *= square
+        square_twos *= 2
+        if square < 0.5:
+            square += square
+            square_twos -= 1
+        bits >>= 1
+    if exponent < 0:
+        fraction, twos = 1 / fraction, -twos
+    try:
+        return math.ldexp(fraction, twos)
+    except OverflowError:
+        return math.copysign(math.inf, fraction)
+
+
+_TWOS_THAT_OVERFLOW = 1 << 12
+
+
+def _special_power(base: float, exponent: float) -> float:
     odd = math.fmod(exponent, 2.0) in (1.0, -1.0) if math.isfinite(exponent) else False
     try:
         return math.pow(base, exponent)

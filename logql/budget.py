@@ -1,4 +1,4 @@
-"""The memory that one query may hold: what it reads, keeps and answers, counted before it is made (LOKI-DIFF(16))."""
+"""The memory that one query may hold: what it reads, keeps and answers, counted before it is made (LOKI-DIFF(6))."""
 
 from __future__ import annotations
 

@@ -8,26 +8,27 @@ from threading import Lock
 import numpy as np
 
 from logql.ast import Grouping, RangeAggregation
-from logql.budget import SERIES
+from logql.columns.labels import LabelSets
+from logql.columns.unit_samples import SampleReader
 from logql.counts import NONE, Changes, Counter, Steps, changes_of, enters_once
-from logql.entry_columns import row_keys
 from logql.extractor import BYTES, Extractor
-from logql.rows import rows_of
 from logql.source import Direction, Unit
 from logql.stages.hints import SUFFIX
-from logql.stages.row import ERROR, Row
+from logql.stages.row import ERROR
 from logql.unit_reader import UnitReader, filtered
 from logql.workers import in_order
-from storage.batch import I32, I64, Batch, Column, Labels, Texts
+from storage.batch import I32, I64, Batch, Labels
 from storage.reading import Columns, Times
-from storage.rows import batch_bytes, take_pairs, take_rows
+from storage.rows import batch_bytes
 
 _COUNTS = frozenset({"count_over_time", "rate", "absent_over_time"})
 
 
 def is_countable(node: RangeAggregation, extractor: Extractor) -> bool:
     """Whether what an entry adds can be told without making a row of it."""
-    return node.op in _COUNTS | BYTES and node.range.unwrap is None and not extractor.pipeline.stages
+    if node.op not in _COUNTS | BYTES or node.range.unwrap is not None:
+        return False
+    return not extractor.pipeline.stages or extractor.by_columns
 
 
 class CountReader:
@@ -47,19 +48,18 @@ class CountReader:
     ) -> None:
         self._reader = reader
         self._matchers = node.range.log.matchers
-        self._extractor = extractor
         self._filters = extractor.pipeline.line_filters
+        self._samples = SampleReader(reader, extractor) if extractor.pipeline.stages else None
         self._sums = node.op in BYTES
         self._names = _metadata_read(grouping)
-        self._lock = Lock()
-        self._numbers: dict[Labels, int] = {}
-        self._of_streams = _StreamGroups(steps, self._of_stream)
+        self._sets = self._samples.sets if self._samples else LabelSets(extractor.labels, reader.budget)
+        self._of_streams = _StreamGroups(steps, self._sets.of_stream)
         self.counter = Counter(steps, reader.budget)
 
     @property
     def labels(self) -> list[Labels]:
         """The label sets found, by number."""
-        return list(self._numbers)
+        return self._sets.all()
 
     def read(self, start: int, end: int) -> None:
         """Counts the entries with start <= ts < end (ns).
@@ -69,12 +69,15 @@ class CountReader:
         """
         units = self._reader.units(self._matchers, start, end, Direction.FORWARD)
         # Times alone are read faster than they are handed to another thread.
-        parts = in_order(self._part, units) if self._filters else ((unit, self._part(unit)) for unit in units)
+        much = self._filters or self._samples
+        parts = in_order(self._part, units) if much else ((unit, self._part(unit)) for unit in units)
         for _, part in parts:
             self.counter.add(part)
 
     def _part(self, unit: Unit) -> Changes:
         """The changes of a unit's entries. Runs in several threads at once."""
+        if self._samples is not None:
+            return self._of_samples(self._samples, unit)
         if self._filters or unit.has_metadata(self._names):
             return self._of_batch(unit)
         return self._of_totals(unit) or self._of_times(unit)
@@ -122,42 +125,20 @@ class CountReader:
 
     def _of_rows(self, batch: Batch, rows: I64, names: frozenset[str] | None, amounts: I64) -> Changes:
         """Rows of a batch, told apart by their streams and their metadata of the names."""
-        metadata = {
-            name: Column(column.codes[rows], column.values)
-            for name, column in batch.metadata.items()
-            if names is None or name in names
-        }
-        rest = batch.rest
-        if rest is not None and names is not None and names.isdisjoint(rest.names):
-            rest = None
-        if not metadata and rest is None:
+        if not _has_labels(batch, names):
             return self._of_streams.changes(batch.streams, batch.stream[rows], batch.ts[rows], NONE, amounts)
-        bare = Batch(
-            batch.streams,
-            batch.stream[rows],
-            batch.ts[rows],
-            Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64)),
-            metadata,
-            take_pairs(rest, rows) if rest is not None else None,
-        )
-        first, codes = _distinct(row_keys(bare))
-        numbers = [self._number(self._extractor.labels(row)) for row, _ in rows_of(take_rows(bare, first))]
-        found = changes_of(
-            self.counter.steps, codes.astype(np.int32), np.array(numbers, np.int32), bare.ts, NONE, amounts, mixed=True
-        )
+        codes, groups = self._sets.of_rows(batch, rows, names, {})
+        found = changes_of(self.counter.steps, codes, groups, batch.ts[rows], NONE, amounts, mixed=True)
         assert found is not None, "every code has its label set"
         return found
 
-    def _of_stream(self, labels: Labels) -> int:
-        return self._number(self._extractor.labels(Row(0, b"", labels, ())))
-
-    def _number(self, labels: Labels) -> int:
-        with self._lock:
-            number = self._numbers.get(labels)
-            if number is None:
-                self._reader.budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
-                number = self._numbers[labels] = len(self._numbers)
-            return number
+    def _of_samples(self, samples: SampleReader, unit: Unit) -> Changes:
+        """By what stages make of the unit's entries."""
+        _, found = samples.samples(unit)
+        amounts = found.values.astype(np.int64) if self._sums else NONE
+        changes = changes_of(self.counter.steps, found.codes, found.numbers, found.ts, NONE, amounts, mixed=True)
+        assert changes is not None, "every code has its label set"
+        return changes
 
 
 def _metadata_read(grouping: Grouping | None) -> frozenset[str] | None:
@@ -171,21 +152,11 @@ def _has_errors(batch: Batch) -> bool:
     return ERROR in batch.metadata or (batch.rest is not None and ERROR in batch.rest.names)
 
 
-def _distinct(keys: I64) -> tuple[I64, I64]:
-    """(places of the distinct keys, int64[n] which of them each key is)."""
-    if not len(keys):
-        return keys, keys
-    low = int(keys.min())
-    width = int(keys.max()) - low + 1
-    if width > 4 * len(keys):
-        _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
-        return first, codes
-    places = np.full(width, -1, np.int64)
-    places[keys - low] = np.arange(len(keys))
-    used = np.flatnonzero(places >= 0)
-    first = places[used]
-    places[used] = np.arange(len(used))
-    return first, places[keys - low]
+def _has_labels(batch: Batch, names: frozenset[str] | None) -> bool:
+    """Whether there is structured metadata of the names; None: any at all."""
+    if names is None:
+        return bool(batch.metadata) or batch.rest is not None
+    return not names.isdisjoint(batch.metadata) or (batch.rest is not None and not names.isdisjoint(batch.rest.names))
 
 
 class _StreamGroups:

@@ -14,8 +14,9 @@ import numpy as np
 
 from logql.budget import CHANGE, Budget
 from logql.errors import PipelineError
+from logql.kernels.vectors import spread
 from logql.kernels.windows import FULL, UNKNOWN, changes
-from logql.vectors import Sample
+from logql.vectors import F64, Vectors, bounds_of
 from storage.batch import I32, I64, Labels
 
 NONE: I64 = np.zeros(0, np.int64)
@@ -124,9 +125,12 @@ def enters_once(steps: Steps, first: int, last: int) -> bool:
 
 
 class CountVector:
-    """The series of a count, read step by step.
+    """The series of a count.
 
-    Raises PipelineError when it comes upon an entry whose pipeline failed.
+    A step that comes upon an entry whose pipeline failed comes to a PipelineError.
+
+    Attributes:
+        labels: of each series, ascending: the order of its vectors.
     """
 
     def __init__(
@@ -134,7 +138,7 @@ class CountVector:
         steps: Steps,
         labels: Sequence[Labels],
         total: Changes,
-        value: Callable[[int, int], float],
+        value: Callable[[I64, I64], F64],
         failure: Callable[[Labels], PipelineError | None],
     ) -> None:
         """Takes the changes of all entries.
@@ -143,49 +147,65 @@ class CountVector:
             steps: of the query.
             labels: of each group.
             total: added up.
-            value: what (count, sum) of a window become.
+            value: what (counts, sums) of windows become.
             failure: the error that a label set stands for.
         """
-        self._steps = steps
-        self._labels = labels
-        self._failures = [failure(one) for one in labels]
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+        self.labels = [labels[group] for group in order]
+        self._failures = [failure(one) for one in self.labels]
         self._value = value
-        self._bounds, self._group, self._counts, self._sums = _by_step(steps, labels, total)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        self._segments = _segments(steps, rank, total)
 
-    def at(self, ts: int) -> list[Sample]:
-        """One sample of each group with entries in the window of the step at `ts` (ns), in order of labels."""
-        place = (ts - self._steps.start) // self._steps.step
-        here = slice(int(self._bounds[place]), int(self._bounds[place + 1]))
-        found = []
-        for group, count, total in zip(
-            self._group[here].tolist(), self._counts[here].tolist(), self._sums[here].tolist(), strict=True
-        ):
-            failure = self._failures[group]
-            if failure is not None:
-                raise failure
-            found.append(Sample(self._labels[group], self._value(count, total)))
-        return found
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """Those of steps first..stop: a sample of each group with entries in its window, in order of labels."""
+        held = self._segments
+        here = np.flatnonzero((held.first < stop) & (held.stop > first))
+        begins = np.maximum(held.first[here], first) - first
+        ends = np.minimum(held.stop[here], stop) - first
+        size = stop - first
+        entering = np.bincount(begins, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
+        bounds = bounds_of(np.cumsum(entering)[:size])
+        at = np.empty(int(bounds[-1]), np.int64)
+        spread(begins, ends, bounds[:-1].copy(), at)
+        at = here[at]
+        values = self._value(held.counts[at], held.sums[at])
+        return Vectors(bounds, held.series[at], values).until_failure(self._failures)
 
 
-def _by_step(steps: Steps, labels: Sequence[Labels], total: Changes) -> tuple[I64, I64, I64, I64]:
-    """The groups in the windows of each step: (bounds[steps + 1], group, count, sum), by step and order of labels."""
-    keys = total.keys
-    if not len(keys):
-        return np.zeros(steps.count + 1, np.int64), NONE, NONE, NONE
-    group, step = np.divmod(keys, steps.count + 1)
-    heads = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Segments:
+    """Steps for which the count of a series is the same and not 0; by series and step.
+
+    Attributes:
+        series: int64[m], its number.
+        first: int64[m], the first step.
+        stop: int64[m], the one after the last.
+        counts: int64[m], of entries in the window of each of the steps.
+        sums: int64[m], what their amounts add up to.
+    """
+
+    series: I64
+    first: I64
+    stop: I64
+    counts: I64
+    sums: I64
+
+
+def _segments(steps: Steps, rank: I64, total: Changes) -> _Segments:
+    """The segments that changes make; `rank` has the number of each group's series."""
+    if not len(total.keys):
+        return _Segments(NONE, NONE, NONE, NONE, NONE)
+    group, step = np.divmod(total.keys, steps.count + 1)
+    last = np.concatenate([group[1:] != group[:-1], [True]])
+    heads = np.flatnonzero(np.concatenate([[True], last[:-1]]))
     counts, sums = _running(total.counts, heads), _running(total.sums, heads)
-    until = np.where(np.concatenate([group[1:] != group[:-1], [True]]), steps.count, np.concatenate([step[1:], [0]]))
-    lengths = np.where(counts > 0, until - step, 0)
-    at = np.repeat(np.arange(len(keys)), lengths)
-    ends = np.cumsum(lengths)
-    every = step[at] + np.arange(len(at)) - (ends - lengths)[at]
-    rank = np.empty(len(labels), np.int64)
-    rank[sorted(range(len(labels)), key=labels.__getitem__)] = np.arange(len(labels))
-    order = np.lexsort((rank[group[at]], every))
-    bounds = np.searchsorted(every[order], np.arange(steps.count + 1))
-    at = at[order]
-    return bounds, group[at], counts[at], sums[at]
+    stop = np.where(last, steps.count, np.concatenate([step[1:], [0]]))
+    series = rank[group]
+    alive = np.flatnonzero((counts > 0) & (stop > step))
+    alive = alive[np.argsort(series[alive], kind="stable")]
+    return _Segments(series[alive], step[alive], stop[alive], counts[alive], sums[alive])
 
 
 def _running(values: I64, heads: I64) -> I64:

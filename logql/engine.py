@@ -6,27 +6,30 @@ of the entries alone that are returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from logql.ast import LogExpr
 from logql.budget import ENTRY, Budget
+from logql.columns.plan import is_special, plan_of
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
 from logql.result import Entry, LogResult, entry_of
 from logql.rows import ROWS_AT_ONCE, rows_of, watched
 from logql.source import Direction, Source, Unit
 from logql.stages.pipeline import Pipeline
+from logql.stream_ids import StreamIds
 from logql.unit_reader import UnitReader, filtered
 from logql.workers import in_order
-from storage.batch import I32, I64, Batch, Labels
-from storage.labels import labels_id
+from storage.batch import I64, Batch
 from storage.reading import Times
 from storage.rows import batch_bytes, take_rows
+
+_MOST_AT_ONCE = 64 * ROWS_AT_ONCE
+"""Rows that go through stages by columns together, at most: a query may be content with the first of them."""
 
 
 def _go_on() -> None:
@@ -116,7 +119,8 @@ class _LogQuery:
         self._kept = no_candidates()
         self._parts: dict[int, tuple[Unit, _Chosen]] = {}
         self._numbers = count()
-        self._ids: dict[Labels, int] = {}
+        self._ids = StreamIds()
+        self._plan = plan_of(pipeline)
 
     def may_be_in(self, unit: Unit) -> bool:
         """Whether an entry of `unit`, or of a later one, can be in the answer."""
@@ -156,7 +160,7 @@ class _LogQuery:
         size = len(found.times)
         fresh = Candidates(
             found.times.ts,
-            self._stream_ids(found.times.streams, found.times.stream),
+            self._ids.of(found.times.streams, found.times.stream),
             np.full(size, unit.arrival, np.int64),
             np.full(size, part, np.int64),
             np.arange(size, dtype=np.int64),
@@ -202,7 +206,7 @@ class _LogQuery:
         ts = batch.ts[rows]
         if bool((ts[1:] > ts[:-1]).all()):
             return rows
-        return rows[np.lexsort((self._stream_ids(batch.streams, batch.stream[rows]), ts))]
+        return rows[np.lexsort((self._ids.of(batch.streams, batch.stream[rows]), ts))]
 
     def _best(self, ts: I64) -> I64:
         """Places of the times that may be among the first `limit` in the query's direction, ties included."""
@@ -224,9 +228,8 @@ class _LogQuery:
         through: list[int] = []
         made: list[Entry] = []
         passing = 0
-        for start in range(0, len(rows), ROWS_AT_ONCE):
+        for some in self._pieces(batch, rows):
             check()
-            some = rows[start : start + ROWS_AT_ONCE]
             for place, (row, _) in zip(some.tolist(), watched(rows_of(take_rows(batch, some)), check), strict=True):
                 if len(made) >= self._limit and row.ts != made[-1].ts:
                     break
@@ -245,6 +248,24 @@ class _LogQuery:
         self._budget.give_back(passing)
         return np.array(through, np.int64), made
 
+    def _pieces(self, batch: Batch, rows: I64) -> Iterator[I64]:
+        """The rows in pieces that grow, without those that are seen by columns to be dropped."""
+        plan = self._plan if self._plan is not None and not is_special(batch, self._plan.names) else None
+        start, size = 0, ROWS_AT_ONCE
+        while start < len(rows):
+            some = rows[start : start + size]
+            start += size
+            if plan is None:
+                yield some
+                continue
+            size = min(2 * size, _MOST_AT_ONCE)
+            ordered = np.sort(some)
+            left = plan.run(batch, ordered).going_on()
+            kept = np.isin(some, left, assume_unique=True)
+            wanted = some[kept]
+            for first in range(0, len(wanted), ROWS_AT_ONCE):
+                yield wanted[first : first + ROWS_AT_ONCE]
+
     def _still_wanted(self, ts: I64) -> I64:
         """Places that may still come before the last kept entry, once as many are kept as are asked for."""
         kept = self._kept
@@ -252,13 +273,3 @@ class _LogQuery:
             return np.arange(len(ts))
         worst = kept.ts[-1]
         return np.flatnonzero(ts <= worst if self._direction is Direction.FORWARD else ts >= worst)
-
-    def _stream_ids(self, streams: Sequence[Labels], stream: I32) -> NDArray[np.uint64]:
-        """uint64[k], ids of the given streams."""
-        used, back = np.unique(stream, return_inverse=True)
-        return np.array([self._id(streams[number]) for number in used.tolist()], np.uint64)[back]
-
-    def _id(self, labels: Labels) -> int:
-        if labels not in self._ids:
-            self._ids[labels] = labels_id(labels)
-        return self._ids[labels]

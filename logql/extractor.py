@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from logql.ast import Grouping, RangeAggregation
-from logql.stages.hints import RowTest, Wanted
+from logql.columns.frame import SPECIAL, Frame
+from logql.columns.label_tests import is_by_columns, names_tested
+from logql.columns.plan import plan_of
+from logql.columns.unwrapped import unwrapped
+from logql.stages.hints import SUFFIX, RowTest, Wanted
 from logql.stages.label_filter import names_of
 from logql.stages.pipeline import Pipeline, simple_filters, without_unused_line_formats
 from logql.stages.row import Row
@@ -36,6 +43,9 @@ class Extractor:
 
     Attributes:
         pipeline: what entries go through.
+        plan: what of its stages runs by columns; None if there is nothing to gain.
+        labels_read: all labels that a sample whose pipeline did not fail may have, before one of the name is made room
+            for; None: any.
     """
 
     def __init__(self, node: RangeAggregation, grouping: Grouping | None) -> None:
@@ -48,8 +58,12 @@ class Extractor:
         )
         self._names = frozenset(grouping.names) if grouping else frozenset()
         self._is_by = grouping is not None and not grouping.without
+        self.labels_read: frozenset[str] | None = None
+        if self._is_by and self._is_by_columns():
+            self.labels_read = self._names | {name.removesuffix(SUFFIX) for name in self._names}
         if unwrap and not self._is_by:
             self._names |= {unwrap.label}
+        self.plan = plan_of(self.pipeline, (*self._names_unwrapped(), *(self.labels_read or ())))
 
     def _wanted(self, node: RangeAggregation, grouping: Grouping | None) -> Wanted:
         names: list[str] = []
@@ -62,6 +76,30 @@ class Extractor:
             return Wanted(names=tuple(names), filters=filters)
         no_labels = not grouping.names and not grouping.without
         return Wanted(grouping.names, grouping.without, no_labels, tuple(names), filters)
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether samples can be made of rows by columns, but for some that are unsure."""
+        return self.plan is not None and self.plan.whole and self.labels_read is not None
+
+    def _is_by_columns(self) -> bool:
+        """Whether `values` can tell what the unwrap makes of rows."""
+        unwrap = self._unwrap
+        return unwrap is None or (unwrap.label not in SPECIAL and all(map(is_by_columns, unwrap.filters)))
+
+    def _names_unwrapped(self) -> frozenset[str]:
+        """The labels that the unwrap reads."""
+        if self._unwrap is None:
+            return frozenset()
+        return frozenset([self._unwrap.label]).union(*map(names_tested, self._unwrap.filters))
+
+    def values(self, frame: Frame) -> NDArray[np.float64]:
+        """float64[m]: the value of each row of a frame that came through the plan, all of it; some give none."""
+        if self._unwrap:
+            return unwrapped(frame, self._unwrap)
+        if self._counts_bytes:
+            return frame.batch.lines.lengths[frame.rows].astype(np.float64)
+        return np.ones(len(frame), np.float64)
 
     def sample(self, row: Row) -> float | None:
         """The value of an entry that line filters have passed, whose other stages run here; None if it gives none."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 from logql.ast import LabelReplace
 from logql.literals import to_bytes, to_text
 from logql.regex import compile_regex
-from logql.vectors import Sample
+from logql.vectors import LabelTable, Renumbering, Vectors, VectorSource
 from storage.batch import Labels
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
@@ -19,16 +18,30 @@ _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 
 
-def replacement(node: LabelReplace) -> Callable[[Sequence[Sample]], list[Sample]]:
-    """The function that gives the samples of a step their new labels; series that become equal stay apart.
+class Relabelled:
+    """Vectors whose samples have new labels; samples whose labels become equal stay apart."""
 
-    Raises:
-        RegexError: the regex is none; `parse` has refused it before.
-    """
-    compile_regex(node.regex)
-    regex = compile_regex(f"^(?:{node.regex})$")
-    relabelled = cache(lambda labels: _relabelled(node, regex, labels))
-    return lambda vector: [Sample(relabelled(labels), value) for labels, value in vector]
+    def __init__(self, node: LabelReplace, operand: VectorSource) -> None:
+        """Takes the label_replace and what it is of.
+
+        Raises:
+            RegexError: the regex is none; `parse` has refused it before.
+        """
+        compile_regex(node.regex)
+        regex = compile_regex(f"^(?:{node.regex})$")
+        self._operand = operand
+        self._table = LabelTable()
+        self._series = Renumbering(operand, lambda labels: _relabelled(node, regex, labels), self._table)
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """As VectorSource says."""
+        return self._table.labels
+
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """As VectorSource says."""
+        given = self._operand.vectors(first, stop)
+        return Vectors(given.bounds, self._series(given.series), given.values, given.failure)
 
 
 def _relabelled(node: LabelReplace, regex: Any, labels: Labels) -> Labels:

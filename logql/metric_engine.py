@@ -1,14 +1,16 @@
-"""Running a metric query over a Source: samples of every range aggregation first, then one vector a step.
+"""Running a metric query over a Source: samples of every range aggregation first, then a vector a step.
 
-Steps are at start, start + step, ... <= end; each is computed on its own, from windows that end at the step.
+Steps are at start, start + step, ... <= end; each comes from windows that end at the step. The vectors of many steps
+are made together, in columns, but an answer or an error is what they give one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
+from logql.aggregate import aggregated, check_enabled
 from logql.ast import (
     BinaryOperation,
     Grouping,
@@ -20,26 +22,24 @@ from logql.ast import (
     VectorLiteral,
 )
 from logql.binop import scalar_operation, vector_operation
-from logql.budget import POINT, Budget
+from logql.budget import Budget
 from logql.count_reader import CountReader, is_countable
 from logql.counts import CountVector, Steps
 from logql.extractor import Extractor, grouping_of
-from logql.label_replace import replacement
-from logql.limits import MetricLimits, check_range, check_series, partial_warning
-from logql.metric_result import Matrix, Scalar, Series, Vector
-from logql.ranges import RangeVector, count_function, failure_of, range_function
+from logql.label_replace import Relabelled
+from logql.limits import MetricLimits, check_range
+from logql.metric_result import Matrix, Scalar, Vector
+from logql.points import MS, Points, cut
+from logql.ranges import RangeVector, count_function, failure_of
 from logql.samples import read_samples
 from logql.source import MatchOp, Source
 from logql.stats import Stats
 from logql.unit_reader import UnitReader
-from logql.vectors import Sample, aggregation
+from logql.vectors import Absence, ConstantVector, Sample, VectorSource
 from storage.batch import Labels
 
-MS = 1_000_000
-"""ns of a millisecond: results, and steps, have no finer time."""
-
-_AtStep = Callable[[int], Sequence[Sample]]
-"""Time of a step (ns) -> the vector there."""
+_POINTS_AT_ONCE = 1 << 19
+"""Samples of vectors that are made together, if all series have one at each step."""
 
 
 def _go_on() -> None:
@@ -76,8 +76,8 @@ def run_range(
         end: ns, inclusive; aligned likewise.
         step: ns, > 0; parts of a millisecond are dropped, but 1 ms is left.
         limits: of this tenant.
-        check: called before each unit is read, now and then while its rows go through stages, and before each step;
-            raises to stop the query.
+        check: called before each unit is read, and now and then while its rows go through stages and while vectors are
+            made; raises to stop the query.
         budget: counts the bytes that the query holds; without one it may hold any number.
 
     Raises:
@@ -91,33 +91,16 @@ def run_range(
     start, end = aligned(start, end, step)
     budget = budget or Budget()
     query = _Query(UnitReader(source, tenant, check, budget), start, end, step, limits)
-    at = query.compiled(expr)
-    points: dict[Labels, tuple[list[int], list[float]]] = {}
-    warnings: tuple[str, ...] = ()
-    for ts in range(start, end + 1, step):
+    found = query.compiled(expr)
+    points = Points(limits, budget)
+    for first, stop in query.blocks():
         check()
-        vector = at(ts)
-        budget.take(len(vector) * POINT)
-        for labels, value in vector:
-            if labels not in points and len(points) >= limits.max_series:
-                warnings = _cut(limits)
-                continue
-            times, values = points.setdefault(labels, ([], []))
-            times.append(ts // MS)
-            values.append(value)
-    series = tuple(Series(labels, tuple(times), tuple(values)) for labels, (times, values) in sorted(points.items()))
-    return Matrix(series, query.stats(sum(len(one.ts) for one in series), began), warnings)
-
-
-def _cut(limits: MetricLimits) -> tuple[str, ...]:
-    """The warnings of an answer that leaves series out.
-
-    Raises:
-        LimitError: this tenant, or this query, wants none left out.
-    """
-    if not limits.partial:
-        check_series(limits.max_series + 1, limits.max_series)
-    return (partial_warning(limits.max_series),)
+        vectors = found.vectors(first, stop)
+        points.add(vectors, first)
+        if vectors.failure:
+            raise vectors.failure
+    series = points.series(found.labels, start, step)
+    return Matrix(series, query.stats(sum(len(one.ts) for one in series), began), points.warnings)
 
 
 def run_instant(
@@ -135,12 +118,19 @@ def run_instant(
     query = _Query(UnitReader(source, tenant, check, budget), time, time, MS, limits)
     if isinstance(expr, Literal):
         return Scalar(time // MS, expr.value, query.stats(0, began))
-    vector = query.compiled(expr)(time)
+    found = query.compiled(expr)
+    vectors = found.vectors(0, 1)
+    if vectors.failure:
+        raise vectors.failure
+    vector = [
+        Sample(found.labels[number], value)
+        for number, value in zip(vectors.series.tolist(), vectors.values.tolist(), strict=True)
+    ]
     if not sorts(expr):
-        vector = sorted(vector, key=lambda sample: sample.labels)
+        vector.sort(key=lambda sample: sample.labels)
     warnings: tuple[str, ...] = ()
     if len(vector) > limits.max_series:
-        warnings = _cut(limits)
+        warnings = cut(limits)
         vector = vector[: limits.max_series]
     return Vector(time // MS, tuple(vector), query.stats(len(vector), began), warnings)
 
@@ -166,6 +156,7 @@ class _Query:
         start, end: ns, of the first and the last step.
         step: ns between two.
         limits: of the tenant.
+        most_series: that a range aggregation of it has, once it is compiled.
     """
 
     reader: UnitReader
@@ -173,9 +164,17 @@ class _Query:
     end: int
     step: int
     limits: MetricLimits
+    most_series: int = 1
 
-    def compiled(self, expr: MetricExpr) -> _AtStep:
-        """The vector of an expression by time of step."""
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Bounds of the steps whose vectors are made together. For a query that is compiled."""
+        count = self._count()
+        at_once = max(1, _POINTS_AT_ONCE // self.most_series)
+        for first in range(0, count, at_once):
+            yield first, min(first + at_once, count)
+
+    def compiled(self, expr: MetricExpr) -> VectorSource:
+        """The vectors of an expression. Reads the samples that it needs."""
         match expr:
             case RangeAggregation():
                 return self._range(expr, None)
@@ -184,66 +183,57 @@ class _Query:
             case BinaryOperation():
                 return self._operation(expr)
             case LabelReplace():
-                operand, replace = self.compiled(expr.operand), replacement(expr)
-                return lambda ts: replace(operand(ts))
+                return Relabelled(expr, self.compiled(expr.operand))
             case Literal() | VectorLiteral():
-                vector = [Sample((), expr.value)]
-                return lambda _: vector
+                return ConstantVector(expr.value)
 
     def stats(self, returned: int, began: float) -> Stats:
         """What it took; `returned` points, `began` in seconds of perf_counter."""
         return self.reader.stats(returned, perf_counter() - began)
 
-    def _range(self, node: RangeAggregation, outer: Grouping | None) -> _AtStep:
-        window = node.range
-        check_range(window.range, self.limits.max_range)
+    def _count(self) -> int:
+        return (self.end - self.start) // self.step + 1
+
+    def _steps(self, node: RangeAggregation) -> Steps:
+        return Steps(self.start - node.range.offset, self.step, self._count(), node.range.range)
+
+    def _range(self, node: RangeAggregation, outer: Grouping | None) -> VectorSource:
+        check_range(node.range.range, self.limits.max_range)
         grouping = grouping_of(node, outer)
         extractor = Extractor(node, grouping)
+        series: VectorSource
         if is_countable(node, extractor):
             series = self._counted(node, grouping, extractor)
         else:
             series = self._sampled(node, extractor)
-        if node.op == "absent_over_time":
-            absent = [Sample(_absent_labels(node), 1.0)]
-            return lambda ts: [] if series(ts) else absent
-        return series
+        self.most_series = max(self.most_series, len(series.labels))
+        return Absence(series, _absent_labels(node)) if node.op == "absent_over_time" else series
 
-    def _counted(self, node: RangeAggregation, grouping: Grouping | None, extractor: Extractor) -> _AtStep:
-        window = node.range
-        start, end = self.start - window.offset, self.end - window.offset
-        steps = Steps(start, self.step, (self.end - self.start) // self.step + 1, window.range)
+    def _counted(self, node: RangeAggregation, grouping: Grouping | None, extractor: Extractor) -> CountVector:
+        steps = self._steps(node)
         counts = CountReader(self.reader, node, grouping, extractor, steps)
-        counts.read(start - window.range + 1, end + 1)
-        vector = CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
-        return lambda ts: vector.at(ts - window.offset)
+        counts.read(steps.start - steps.width + 1, self.end - node.range.offset + 1)
+        return CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
 
-    def _sampled(self, node: RangeAggregation, extractor: Extractor) -> _AtStep:
-        window = node.range
-        start, end = self.start - window.offset - window.range, self.end - window.offset
+    def _sampled(self, node: RangeAggregation, extractor: Extractor) -> RangeVector:
+        steps = self._steps(node)
+        start, end = steps.start - steps.width, self.end - node.range.offset
         samples = read_samples(self.reader, node, extractor, start + 1, end + 1)
-        series = RangeVector(samples, window.range, window.offset)
-        function = range_function(node)
-        return lambda ts: series.at(ts, function)
+        return RangeVector(samples, node, steps, self.reader.check)
 
-    def _aggregation(self, node: VectorAggregation) -> _AtStep:
-        aggregate = aggregation(node)
-        operand: _AtStep
+    def _aggregation(self, node: VectorAggregation) -> VectorSource:
+        check_enabled(node)
         if node.op == "sum" and isinstance(node.operand, RangeAggregation):
-            operand = self._range(node.operand, node.grouping or Grouping((), without=False))
-        else:
-            operand = self.compiled(node.operand)
-        return lambda ts: aggregate(operand(ts))
+            return aggregated(node, self._range(node.operand, node.grouping or Grouping((), without=False)))
+        return aggregated(node, self.compiled(node.operand))
 
-    def _operation(self, node: BinaryOperation) -> _AtStep:
+    def _operation(self, node: BinaryOperation) -> VectorSource:
         match node.left, node.right:
             case Literal(number), operand:
-                change, vector = scalar_operation(node, number, number_left=True), self.compiled(operand)
-                return lambda ts: change(vector(ts))
+                return scalar_operation(node, number, self.compiled(operand), number_left=True)
             case operand, Literal(number):
-                change, vector = scalar_operation(node, number, number_left=False), self.compiled(operand)
-                return lambda ts: change(vector(ts))
-        combine, left, right = vector_operation(node), self.compiled(node.left), self.compiled(node.right)
-        return lambda ts: combine(left(ts), right(ts))
+                return scalar_operation(node, number, self.compiled(operand), number_left=False)
+        return vector_operation(node, self.compiled(node.left), self.compiled(node.right))
 
 
 def _absent_labels(node: RangeAggregation) -> Labels:

@@ -1,91 +1,144 @@
-"""Range functions: what one window of a series' samples becomes (LOKI.md 4.4)."""
+"""Range aggregations: windows laid over samples, and what they become (LOKI.md 4.4)."""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from logql.ast import RangeAggregation
+from logql.counts import Steps
 from logql.errors import PipelineError
-from logql.samples import SampleSeries
+from logql.kernels import ranges as kernels
+from logql.sample_columns import SampleColumns
 from logql.stages.row import ERROR, PRESERVE_ERROR
-from logql.vectors import Sample, largest, smallest
-from storage.batch import Labels
+from logql.vectors import F64, Vectors, bounds_of
+from storage.batch import I64, Labels
 from storage.labels import labels_text
 
+_FUNCTIONS = {
+    "count_over_time": kernels.COUNT,
+    "absent_over_time": kernels.COUNT,
+    "rate": kernels.RATE,
+    "bytes_over_time": kernels.SUM,
+    "bytes_rate": kernels.RATE,
+    "rate_counter": kernels.COUNTER_RATE,
+    "sum_over_time": kernels.SUM,
+    "avg_over_time": kernels.MEAN,
+    "min_over_time": kernels.SMALLEST,
+    "max_over_time": kernels.LARGEST,
+    "stdvar_over_time": kernels.VARIANCE,
+    "stddev_over_time": kernels.DEVIATION,
+    "first_over_time": kernels.FIRST,
+    "last_over_time": kernels.LAST,
+    "quantile_over_time": kernels.QUANTILE,
+}
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The samples of a series within (end - range, end]; at least one.
+_SUMS = (kernels.SUM, kernels.MEAN, kernels.RATE)
 
-    Attributes:
-        ts: ns, ascending.
-        values: as many.
-        start, end: ns, of the window, offset and all.
-    """
+_WHOLE = 2.0**53
+"""Below it sums of whole numbers are exact in any order."""
 
-    ts: Sequence[int]
-    values: Sequence[float]
-    start: int
-    end: int
-
-    @property
-    def seconds(self) -> float:
-        """Its width."""
-        return _seconds(self.end - self.start)
-
-
-RangeFunction = Callable[[Window], float]
-
-
-def range_function(node: RangeAggregation) -> RangeFunction:
-    """The function of a range aggregation."""
-    if node.op == "quantile_over_time":
-        rank = node.parameter or 0.0
-        return lambda window: quantile(rank, window.values)
-    return _FUNCTIONS[node.op]
+_WORK = 5_000_000
+"""Samples looked at between two looks at whether the query is still wanted; some 20 ms."""
 
 
-def count_function(node: RangeAggregation) -> Callable[[int, int], float]:
-    """What a window of so many entries with a sum of bytes becomes, of an aggregation that counts either."""
+def count_function(node: RangeAggregation) -> Callable[[I64, I64], F64]:
+    """What windows of so many entries with sums of bytes become, of an aggregation that counts either."""
     seconds = _seconds(node.range.range)
     match node.op:
         case "rate":
-            return lambda count, _: count / seconds
+            return lambda counts, _: counts / seconds
         case "bytes_over_time":
-            return lambda _, total: float(total)
+            return lambda _, sums: sums.astype(np.float64)
         case "bytes_rate":
-            return lambda _, total: total / seconds
-    return lambda count, _: float(count)
+            return lambda _, sums: sums / seconds
+    return lambda counts, _: counts.astype(np.float64)
 
 
 class RangeVector:
-    """The series of a range aggregation, read window by window in ascending time.
+    """The series of a range aggregation.
 
-    Raises PipelineError when it comes upon a sample whose pipeline failed.
+    A step that comes upon a sample whose pipeline failed comes to a PipelineError.
+
+    Attributes:
+        labels: of each series, ascending: the order of its vectors.
     """
 
-    def __init__(self, series: dict[Labels, SampleSeries], width: int, offset: int) -> None:
-        """`width` and `offset` in ns."""
-        self._series = [(labels, samples, failure_of(labels)) for labels, samples in sorted(series.items())]
-        self._width = width
-        self._offset = offset
+    def __init__(self, samples: SampleColumns, node: RangeAggregation, steps: Steps, check: Callable[[], None]) -> None:
+        """Lays the windows of `node` over samples.
 
-    def at(self, ts: int, function: RangeFunction) -> list[Sample]:
-        """One sample of each series that has some in the window of the step at `ts` (ns), in order of labels."""
-        end = ts - self._offset
-        start = end - self._width
-        found = []
-        for labels, samples, failure in self._series:
-            first, stop = bisect_right(samples.ts, start), bisect_right(samples.ts, end)
-            if first < stop:
-                if failure:
-                    raise failure
-                window = Window(samples.ts[first:stop], samples.values[first:stop], start, end)
-                found.append(Sample(labels, function(window)))
-        return found
+        Args:
+            samples: of the entries in all windows.
+            node: the aggregation.
+            steps: of the query, as `node` sees them.
+            check: called now and then; raises to stop the query.
+        """
+        self.labels: Sequence[Labels] = samples.labels
+        self._samples = samples
+        self._steps = steps
+        self._check = check
+        self._failures = [failure_of(labels) for labels in samples.labels]
+        self._function, self._constant = _function_of(node)
+        self._rank = node.parameter or 0.0
+        self._sums = np.zeros(0)
+        if self._function in _SUMS and _are_whole(samples.values):
+            self._sums = np.zeros(len(samples.values) + 1)
+            np.cumsum(samples.values, out=self._sums[1:])
+
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """Those of steps first..stop: a sample of each series that has some in its window, in order of labels."""
+        shape = stop - first, len(self.labels)
+        if not len(self.labels):
+            # Steps may lie where no int64 is.
+            return Vectors(np.zeros(shape[0] + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        found, there = np.empty(shape, np.float64), np.empty(shape, np.bool_)
+        samples, steps = self._samples, self._steps
+        state = np.zeros(2, np.int64)
+        more = True
+        while more:
+            self._check()
+            more = kernels.fill_windows(
+                self._function,
+                self._rank,
+                samples.ts,
+                samples.values,
+                self._sums,
+                samples.bounds,
+                steps.start + first * steps.step,
+                steps.step,
+                steps.width,
+                _WORK,
+                state,
+                found,
+                there,
+            )
+        if self._constant is not None:
+            found[:] = self._constant
+        bounds = bounds_of(np.count_nonzero(there, axis=1))
+        return Vectors(bounds, np.nonzero(there)[1], found[there]).until_failure(self._failures)
+
+
+def _function_of(node: RangeAggregation) -> tuple[int, float | None]:
+    """The kernel's function of an aggregation; the value of all windows instead, if it does not depend on them."""
+    rank = node.parameter or 0.0
+    if node.op == "quantile_over_time" and not 0 <= rank <= 1:
+        return kernels.COUNT, -np.inf if rank < 0 else np.inf
+    return _FUNCTIONS[node.op], None
+
+
+def _are_whole(values: F64) -> bool:
+    """Whether all values are whole numbers whose sums are exact. Looks at some at a time: there may be millions."""
+    total = 0.0
+    for first in range(0, len(values), 1 << 16):
+        some = values[first : first + (1 << 16)]
+        with np.errstate(invalid="ignore"):
+            if not (some == np.trunc(some)).all():
+                return False
+        total += float(np.abs(some).sum())
+        if not total < _WHOLE:
+            return False
+    return True
 
 
 def failure_of(labels: Labels) -> PipelineError | None:
@@ -99,94 +152,3 @@ def failure_of(labels: Labels) -> PipelineError | None:
 def _seconds(ns: int) -> float:
     whole, rest = divmod(ns, 1_000_000_000)
     return whole + rest / 1e9
-
-
-def _count(window: Window) -> float:
-    return float(len(window.values))
-
-
-def _sum(window: Window) -> float:
-    total = 0.0  # added one by one: `sum` of Python compensates for rounding, Go does not
-    for value in window.values:
-        total += value
-    return total
-
-
-def _mean(window: Window) -> float:
-    """The sum over the count: what Loki makes of it when it shards a query, and what its recorded answers show."""
-    return _sum(window) / len(window.values)
-
-
-def _variance(window: Window) -> float:
-    """The population variance by Welford's method from a mean of 0, so that an infinite value gives NaN."""
-    mean = total = 0.0
-    for count, value in enumerate(window.values, 1):
-        delta = value - mean
-        mean += delta / count
-        total += delta * (value - mean)
-    return total / len(window.values)
-
-
-def quantile(rank: float, values: Sequence[float]) -> float:
-    """The quantile by linear interpolation between the two nearest values; NaN counts as the smallest value."""
-    if rank < 0:
-        return -math.inf
-    if rank > 1:
-        return math.inf
-    ordered = sorted(values, key=lambda value: (not math.isnan(value), 0.0 if math.isnan(value) else value))
-    place = rank * (len(ordered) - 1)
-    lower = math.floor(place)
-    upper = min(len(ordered) - 1, lower + 1)
-    weight = place - lower
-    return ordered[lower] * (1 - weight) + ordered[upper] * weight
-
-
-def _rate_counter(window: Window) -> float:
-    """The rate of a counter that may be reset, extrapolated to the window's ends as Prometheus does.
-
-    A window of one sample gives 0, where Prometheus gives nothing (Loki).
-    """
-    if len(window.values) < 2:
-        return 0.0
-    first, last = window.ts[0], window.ts[-1]
-    increase = _increase(window.values)
-    sampled = _seconds(last - first)
-    if not sampled:
-        return math.nan
-    gap = sampled / (len(window.values) - 1)
-    before, after = _seconds(first - window.start), _seconds(window.end - last)
-    if increase > 0 and window.values[0] >= 0:
-        before = min(before, sampled * (window.values[0] / increase))
-    reach = sampled
-    for missing in (before, after):
-        reach += missing if missing < gap * 1.1 else gap / 2
-    return increase * (reach / sampled) / window.seconds
-
-
-def _increase(values: Sequence[float]) -> float:
-    """How much a counter grew; a value below the one before it began again at 0."""
-    increase = values[-1] - values[0]
-    previous = 0.0
-    for value in values:
-        if value < previous:
-            increase += previous
-        previous = value
-    return increase
-
-
-_FUNCTIONS: dict[str, RangeFunction] = {
-    "count_over_time": _count,
-    "absent_over_time": _count,
-    "rate": lambda window: _sum(window) / window.seconds,
-    "bytes_over_time": _sum,
-    "bytes_rate": lambda window: _sum(window) / window.seconds,
-    "rate_counter": _rate_counter,
-    "sum_over_time": _sum,
-    "avg_over_time": _mean,
-    "min_over_time": lambda window: smallest(window.values),
-    "max_over_time": lambda window: largest(window.values),
-    "stdvar_over_time": _variance,
-    "stddev_over_time": lambda window: math.sqrt(_variance(window)),
-    "first_over_time": lambda window: window.values[0],
-    "last_over_time": lambda window: window.values[-1],
-}

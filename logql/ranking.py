@@ -2,6 +2,7 @@
 
 Answer order is (ts, stream id, arrival): all ascending for FORWARD, ts and arrival descending for BACKWARD. Of entries
 with equal times those of the smaller stream id come first in both directions (LOKI.md 4.2, and a recorded answer).
+LOKI-DIFF(9): within a stream the arrival decides always; of one recorded tie Loki has another order in one window.
 """
 
 from __future__ import annotations

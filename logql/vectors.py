@@ -1,15 +1,21 @@
-"""Vectors (the samples of one step) and what aggregations make of them (LOKI.md 4.5)."""
+"""Vectors: the samples of a step. In columns, many steps together, their label sets told by number."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
 
-from logql.ast import Grouping, VectorAggregation
-from logql.errors import EvaluationError
-from storage.batch import Labels
+import numpy as np
+from numpy.typing import NDArray
+
+from logql.errors import LogQLError
+from storage.batch import I64, Labels, Mask
+
+F64: TypeAlias = NDArray[np.float64]
+
+METRIC_NAME = "__name__"
+"""The label that `without` and `ignoring` always leave out (Prometheus)."""
 
 
 class Sample(NamedTuple):
@@ -19,11 +25,110 @@ class Sample(NamedTuple):
     value: float
 
 
-Step = Callable[[Sequence[Sample]], list[Sample]]
-"""Makes a vector of a vector."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """The vectors of consecutive steps, n samples together.
 
-METRIC_NAME = "__name__"
-"""The label that `without` and `ignoring` always leave out (Prometheus)."""
+    Attributes:
+        bounds: int64[steps + 1], where the samples of each step begin.
+        series: int64[n], numbers of label sets, in the order of each vector.
+        values: float64[n].
+        failure: what the step after these comes to; None if as many steps are there as were asked for.
+    """
+
+    bounds: I64
+    series: I64
+    values: F64
+    failure: LogQLError | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return len(self.bounds) - 1
+
+    def first(self, steps: int, failure: LogQLError | None) -> Vectors:
+        """The vectors of the first steps, and what the one after them comes to."""
+        size = int(self.bounds[steps])
+        return Vectors(self.bounds[: steps + 1], self.series[:size], self.values[:size], failure)
+
+    def where(self, mask: Mask, series: I64, values: F64) -> Vectors:
+        """Of series and values for each sample here, those where `mask` is set."""
+        before = np.zeros(len(mask) + 1, np.int64)
+        np.cumsum(mask, out=before[1:])
+        return Vectors(before[self.bounds], series[mask], values[mask], self.failure)
+
+    def step_of(self) -> I64:
+        """int64[n], the step of each sample."""
+        return np.repeat(np.arange(self.steps), np.diff(self.bounds))
+
+    def until_failure(self, failures: Sequence[LogQLError | None]) -> Vectors:
+        """The vectors before the first one that has a sample of a failed series.
+
+        Args:
+            failures: of each series.
+        """
+        failed = np.array([failure is not None for failure in failures], np.bool_)
+        if not failed.any():
+            return self
+        places = np.flatnonzero(failed[self.series])
+        if not len(places):
+            return self
+        step = int(np.searchsorted(self.bounds, places[0], "right")) - 1
+        return self.first(step, failures[int(self.series[places[0]])])
+
+
+class VectorSource(Protocol):
+    """What part of a query comes to, step by step."""
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """The label set of each number, all different. There may be more after vectors were made."""
+
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """Those of the query's steps first..stop, `stop` excluded; fewer if one of them comes to an error."""
+
+
+class LabelTable:
+    """Label sets by number.
+
+    Attributes:
+        labels: of each number.
+    """
+
+    __slots__ = ("_numbers", "labels")
+
+    def __init__(self) -> None:
+        self.labels: list[Labels] = []
+        self._numbers: dict[Labels, int] = {}
+
+    def number(self, labels: Labels) -> int:
+        """The number of a label set, the next free one if it is new."""
+        found = self._numbers.setdefault(labels, len(self._numbers))
+        if found == len(self.labels):
+            self.labels.append(labels)
+        return found
+
+
+class Renumbering:
+    """Numbers of label sets -> numbers of what becomes of them in another table."""
+
+    __slots__ = ("_change", "_source", "_target", "_to")
+
+    def __init__(self, source: VectorSource, change: Callable[[Labels], Labels], target: LabelTable) -> None:
+        """`change` is asked once a label set."""
+        self._source = source
+        self._change = change
+        self._target = target
+        self._to = np.zeros(0, np.int64)
+
+    def __call__(self, series: I64) -> I64:
+        """int64[n] of int64[n]."""
+        labels = self._source.labels
+        known = len(self._to)
+        if known < len(labels):
+            more = [self._target.number(self._change(labels[place])) for place in range(known, len(labels))]
+            self._to = np.concatenate([self._to, np.array(more, np.int64)])
+        return self._to[series]
 
 
 def kept_by(labels: Labels, names: frozenset[str]) -> Labels:
@@ -36,118 +141,50 @@ def kept_without(labels: Labels, names: frozenset[str]) -> Labels:
     return tuple(pair for pair in labels if pair[0] not in names and pair[0] != METRIC_NAME)
 
 
-def group_labels(grouping: Grouping | None) -> Callable[[Labels], Labels]:
-    """Labels of a sample -> labels of the group it falls in; no grouping is one group. Remembers what it was asked."""
-    names = frozenset(grouping.names) if grouping else frozenset()
-    keep = kept_without if grouping and grouping.without else kept_by
-    return cache(lambda labels: keep(labels, names))
+def bounds_of(counts: I64) -> I64:
+    """int64[steps + 1], where the samples of each step begin, of how many each has."""
+    bounds = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=bounds[1:])
+    return bounds
 
 
-def aggregation(node: VectorAggregation) -> Step:
-    """The function that aggregates one step's vector.
+@dataclass(frozen=True, slots=True)
+class ConstantVector:
+    """A sample without labels at every step: `vector(1)`, or a number where a vector is wanted."""
 
-    Raises:
-        EvaluationError: approx_topk, which has to be enabled in Loki and is not offered here.
-    """
-    match node.op:
-        case "approx_topk":
-            raise EvaluationError("approx_topk is not enabled. See -limits.shard_aggregations")
-        case "sort" | "sort_desc":
-            return _sorter(descending=node.op == "sort_desc")
-        case "topk" | "bottomk":
-            return _chooser(group_labels(node.grouping), node.parameter or 0, largest=node.op == "topk")
-    return _reducer(group_labels(node.grouping), _REDUCTIONS[node.op])
+    value: float
 
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """One, empty."""
+        return ((),)
 
-def _reducer(group_of: Callable[[Labels], Labels], reduce: Callable[[Sequence[float]], float]) -> Step:
-    def step(vector: Sequence[Sample]) -> list[Sample]:
-        groups: dict[Labels, list[float]] = {}
-        for labels, value in vector:
-            groups.setdefault(group_of(labels), []).append(value)
-        return [Sample(labels, reduce(values)) for labels, values in groups.items()]
-
-    return step
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """As VectorSource says."""
+        steps = stop - first
+        return Vectors(np.arange(steps + 1), np.zeros(steps, np.int64), np.full(steps, self.value))
 
 
-def _chooser(group_of: Callable[[Labels], Labels], k: int, *, largest: bool) -> Step:
-    """The function of topk and bottomk, which keep samples whole.
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A sample of 1 with the labels given at every step at which another source has none.
 
-    Of equal values those that stand first in the vector are taken, NaN only for want of others.
+    Attributes:
+        source: the other.
+        names: what its samples have for labels.
     """
 
-    def step(vector: Sequence[Sample]) -> list[Sample]:
-        groups: dict[Labels, list[Sample]] = {}
-        for sample in vector:
-            groups.setdefault(group_of(sample.labels), []).append(sample)
-        return [sample for group in groups.values() for sample in by_value(group, descending=largest)[:k]]
+    source: VectorSource
+    names: Labels
 
-    return step
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """One."""
+        return (self.names,)
 
-
-def _sorter(*, descending: bool) -> Step:
-    return lambda vector: by_value(vector, descending=descending)
-
-
-def by_value(vector: Iterable[Sample], *, descending: bool) -> list[Sample]:
-    """Samples by value, equal ones as they were, NaN last either way."""
-
-    def key(sample: Sample) -> tuple[bool, float]:
-        if math.isnan(sample.value):
-            return True, 0.0
-        return False, -sample.value if descending else sample.value
-
-    return sorted(vector, key=key)
-
-
-def _sum(values: Sequence[float]) -> float:
-    total = values[0]  # added one by one: `sum` of Python compensates for rounding, Go does not
-    for value in values[1:]:
-        total += value
-    return total
-
-
-def _mean(values: Sequence[float]) -> float:
-    mean = values[0]
-    for count, value in enumerate(values[1:], 2):
-        mean += (value - mean) / count
-    return mean
-
-
-def largest(values: Sequence[float]) -> float:
-    """The largest; NaN only if there is nothing else."""
-    found = values[0]
-    for value in values:
-        if value > found or math.isnan(found):
-            found = value
-    return found
-
-
-def smallest(values: Sequence[float]) -> float:
-    """The smallest; NaN only if there is nothing else."""
-    found = values[0]
-    for value in values:
-        if value < found or math.isnan(found):
-            found = value
-    return found
-
-
-def variance(values: Sequence[float]) -> float:
-    """The population variance by Welford's method."""
-    mean = values[0]
-    total = 0.0
-    for count, value in enumerate(values[1:], 2):
-        delta = value - mean
-        mean += delta / count
-        total += delta * (value - mean)
-    return total / len(values)
-
-
-_REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
-    "sum": _sum,
-    "avg": _mean,
-    "max": largest,
-    "min": smallest,
-    "count": lambda values: float(len(values)),
-    "stddev": lambda values: math.sqrt(variance(values)),
-    "stdvar": variance,
-}
+    def vectors(self, first: int, stop: int) -> Vectors:
+        """As VectorSource says."""
+        found = self.source.vectors(first, stop)
+        bounds = bounds_of((np.diff(found.bounds) == 0).astype(np.int64))
+        size = int(bounds[-1])
+        return Vectors(bounds, np.zeros(size, np.int64), np.ones(size), found.failure)

@@ -13,7 +13,14 @@ ALLOWED = {
     "config": set[str](),
     "storage": set[str](),
     # Pure functions on batches and label sets, and how kernels are compiled; nothing of storage that knows a file.
-    "logql": {"storage.batch", "storage.labels", "storage.reading", "storage.rows", "storage.kernels.cache"},
+    "logql": {
+        "storage.batch",
+        "storage.labels",
+        "storage.reading",
+        "storage.rows",
+        "storage.kernels.cache",
+        "storage.kernels.spans",
+    },
     "gateway": {"config", "logql", "storage"},
 }
 

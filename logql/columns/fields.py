@@ -40,6 +40,13 @@ class Fields:
     kinds: NDArray[np.uint8]
     states: NDArray[np.uint8]
 
+    def of(self, label: int, rows: I64) -> Fields:
+        """The values of one label in some lines."""
+        one = slice(label, label + 1)
+        return Fields(
+            self.data, self.starts[one, rows], self.stops[one, rows], self.kinds[one, rows], self.states[rows]
+        )
+
 
 class FieldParser(Protocol):
     """A parser stage by columns."""

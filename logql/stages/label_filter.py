@@ -30,17 +30,26 @@ _COMPARE: Mapping[ast.CompareOp, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class StringTest:
-    """`name="value"` and its kin. A missing label is "". Only this filter sees `__error__`, none the details of it."""
+    """`name="value"` and its kin. A missing label is "". Only this filter sees `__error__`, none the details of it.
+
+    Attributes:
+        name: of the label.
+        negative: the values that pass `test` are dropped.
+        test: of the value.
+        wanted: the one value that passes it; None if there are others.
+    """
 
     name: str
     negative: bool
     test: ValueTest
+    wanted: str | None = None
 
     @classmethod
     def of(cls, node: ast.StringFilter) -> StringTest:
         """The test of a node. Raises RegexError."""
         matcher = node.matcher
-        return cls(matcher.name, matcher.op in (MatchOp.NE, MatchOp.NRE), _value_test(matcher))
+        wanted = None if matcher.op in (MatchOp.RE, MatchOp.NRE) else matcher.value
+        return cls(matcher.name, matcher.op in (MatchOp.NE, MatchOp.NRE), _value_test(matcher), wanted)
 
     def apply(self, row: Row) -> bool:
         """Whether the row goes on."""

@@ -21,6 +21,11 @@ class LabelMatch:
     name: str
     accepts: ValueTest
 
+    @property
+    def any_value(self) -> bool:
+        """Whether there is no matcher."""
+        return self.accepts is _any_value
+
     @classmethod
     def of(cls, item: str | Matcher) -> LabelMatch:
         """Of an item of the list. Raises RegexError."""

@@ -1,8 +1,8 @@
 """Line filters: |= != |~ !~ |> !> with `or` chains and ip("...") (LOKI.md 3.5).
 
 Two forms of one rule: `keeps` decides a line, and is the oracle; `narrow` decides a Batch's lines together and says the
-same of each of them. Literals and regexes run in Arrow over the whole line column, without the GIL; patterns and
-addresses row by row.
+same of each of them. Literals and patterns are sought by kernels and regexes by Arrow, over the whole line column and
+without the GIL; addresses row by row.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from logql.ast import LineFilter, LineFilterOp, LineFilterOperand
+from logql.columns.pattern_shapes import lines_like
 from logql.errors import StageError
 from logql.folding import lower_case_regex
 from logql.ip import has_address, ip_test
 from logql.literals import to_bytes
-from logql.pattern import line_matches, parse_line_pattern
+from logql.pattern import Part, line_matches, parse_line_pattern
 from logql.regex import compile_regex, is_plain_text, searches
 from logql.required import required_literals
 from logql.stages.row import Row
@@ -97,6 +98,19 @@ class _Search:
 
 
 @dataclass(frozen=True, slots=True)
+class _Like:
+    """A pattern's shape."""
+
+    parts: tuple[Part, ...]
+
+    def line(self, line: bytes) -> bool:
+        return line_matches(self.parts, line)
+
+    def column(self, lines: Texts) -> Mask:
+        return lines_like(self.parts, lines)
+
+
+@dataclass(frozen=True, slots=True)
 class _ByRow:
     """A test that has no column form yet."""
 
@@ -151,7 +165,7 @@ def _line_test(op: LineFilterOp, operand: LineFilterOperand) -> LineTest:
     if contains:
         return _Contains(to_bytes(operand.text))
     if op in (LineFilterOp.PATTERN, LineFilterOp.NOT_PATTERN):
-        return _ByRow(partial(line_matches, parse_line_pattern(operand.text)))
+        return _Like(parse_line_pattern(operand.text))
     return _regex_test(operand.text)
 
 

@@ -72,13 +72,13 @@ def _quoted(line: bytes, key: bytes, start: int) -> tuple[Pair | Fault, int]:
     rest = _STRING_REST.match(line, start + 1)
     if rest is None:
         return Fault(_fault_text(len(line), "unterminated quoted value")), len(line)
-    value = _unquote(rest[0][:-1])
+    value = unquote(rest[0][:-1])
     if value is None:
         return Fault(_fault_text(rest.end(), "invalid quoted value")), rest.end()
     return Pair(key, value), rest.end()
 
 
-def _unquote(raw: bytes) -> bytes | None:
+def unquote(raw: bytes) -> bytes | None:
     """The text of a quoted value, None if it has a bad escape; half a surrogate pair is U+FFFD."""
     return undo_escapes(raw, _ESCAPES, _unicode_escape)
 

@@ -15,19 +15,24 @@ SAMPLE_ERROR = "SampleExtractionErr"
 _NS_PER_SECOND = 1_000_000_000
 
 
-def _seconds(text: str) -> float:
-    """As Go's Duration.Seconds: whole seconds and the rest apart."""
+def seconds_of(text: str) -> float:
+    """The seconds of a duration, as Go's Duration.Seconds: whole seconds and the rest apart. Raises ConversionError."""
     ns = parse_duration(text)
     whole, rest = divmod(abs(ns), _NS_PER_SECOND)
     value = whole + rest / 1e9
     return -value if ns < 0 else value
 
 
+def bytes_of(text: str) -> float:
+    """The bytes of a size. Raises ConversionError."""
+    return float(parse_bytes(text))
+
+
 _CONVERSIONS: Mapping[str | None, Callable[[str], float]] = {
     None: parse_float,
-    "bytes": lambda text: float(parse_bytes(text)),
-    "duration": _seconds,
-    "duration_seconds": _seconds,
+    "bytes": bytes_of,
+    "duration": seconds_of,
+    "duration_seconds": seconds_of,
 }
 
 

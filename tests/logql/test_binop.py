@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logql.arithmetic import apply
 from logql.ast import BinaryOperation, Literal, Matching
@@ -10,6 +12,8 @@ from logql.binop import scalar_operation, vector_operation
 from logql.errors import EvaluationError
 from logql.vectors import Sample
 from storage.batch import Labels
+from tests.logql import plain_binop
+from tests.logql.vector_lists import ListedVectors, exactly, listed, lists_of
 
 NAN, INF = math.nan, math.inf
 
@@ -25,7 +29,8 @@ def labels_of(name: str) -> Labels:
 
 def combine(op: str, left: list[Sample], right: list[Sample], matching: Matching | None = None) -> dict[Labels, float]:
     node = BinaryOperation(op, Literal(0.0), Literal(0.0), matching or Matching())
-    return dict(vector_operation(node)(left, right))
+    (found,) = listed(vector_operation(node, ListedVectors([left]), ListedVectors([right])), 0, 1)
+    return dict(found)
 
 
 ON_APP = Matching(on=True, labels=("app",), written=True)
@@ -136,7 +141,9 @@ def test_set_operators() -> None:
 
 def scalar(op: str, number: float, *, number_left: bool, return_bool: bool = False) -> dict[Labels, float]:
     node = BinaryOperation(op, Literal(0.0), Literal(0.0), Matching(return_bool=return_bool))
-    return dict(scalar_operation(node, number, number_left=number_left)(vector(a1=5, b1=2)))
+    operand = ListedVectors([vector(a1=5, b1=2)])
+    (found,) = listed(scalar_operation(node, number, operand, number_left=number_left), 0, 1)
+    return dict(found)
 
 
 def test_a_number_meets_every_sample() -> None:
@@ -148,3 +155,81 @@ def test_a_comparison_with_a_number_gives_the_samples_value() -> None:
     assert scalar(">", 3, number_left=False) == dict(vector(a1=5))
     assert scalar(">", 3, number_left=True) == dict(vector(b1=2))
     assert scalar(">", 3, number_left=True, return_bool=True) == dict(vector(a1=0, b1=1))
+
+
+def test_a_failing_step_ends_the_vectors_and_the_left_side_is_asked_first() -> None:
+    node = BinaryOperation("+", Literal(0.0), Literal(0.0), Matching())
+    one, two = EvaluationError("one"), EvaluationError("two")
+    for steps, wanted in [((1, 1), one), ((2, 1), two), ((1, 2), one)]:
+        left, right = (ListedVectors([vector(a1=5)] * size, why) for size, why in zip(steps, (one, two), strict=True))
+        source = vector_operation(node, left, right)
+        found = source.vectors(0, 3)
+        assert lists_of(source, found) == [vector(a1=10)]
+        assert found.failure is wanted
+
+
+def test_an_ambiguous_step_ends_the_vectors() -> None:
+    node = BinaryOperation("+", Literal(0.0), Literal(0.0), ON_APP)
+    left = [vector(a1=1), vector(a1=1), vector(a1=1, a2=2), vector(a1=1)]
+    right = [vector(a=1), vector(b=1), vector(a=1), vector(a=1, b1=1, b2=1)]
+    source = vector_operation(node, ListedVectors(left), ListedVectors(right))
+    found = source.vectors(0, 4)
+    assert lists_of(source, found) == [vector(a=2), []]
+    assert "many-to-one" in str(found.failure)
+
+
+NAMES = ["a1", "a2", "b1", "b2", "a", "b", "c"]
+numbers = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([0.0, -0.0, NAN, INF, -INF, 0.5, 1e300]))
+step_of_side = st.one_of(
+    st.dictionaries(st.sampled_from(NAMES), numbers, max_size=5).map(lambda values: vector(**values)),
+    st.lists(st.builds(Sample, st.sampled_from(NAMES).map(labels_of), numbers), max_size=4),
+)
+OPERATORS = ["+", "-", "*", "/", "%", "^", "==", "!=", ">", ">=", "<", "<=", "and", "or", "unless"]
+labels_named = st.lists(st.sampled_from(["app", "pod", "none"]), max_size=2, unique=True).map(tuple)
+
+
+@given(
+    st.lists(st.tuples(step_of_side, step_of_side), max_size=5),
+    st.sampled_from(OPERATORS),
+    st.builds(
+        Matching,
+        on=st.booleans(),
+        labels=labels_named,
+        group=st.sampled_from([None, "left", "right"]),
+        include=labels_named,
+        return_bool=st.booleans(),
+    ),
+)
+def test_columns_become_what_lists_become(
+    steps: list[tuple[list[Sample], list[Sample]]], op: str, matching: Matching
+) -> None:
+    node = BinaryOperation(op, Literal(0.0), Literal(0.0), matching)
+    plain = plain_binop.vector_operation(node)
+    wanted, text = [], None
+    for one, other in steps:
+        try:
+            wanted.append(plain(one, other))
+        except EvaluationError as error:
+            text = str(error)
+            break
+    left, right = ListedVectors([one for one, _ in steps]), ListedVectors([other for _, other in steps])
+    source = vector_operation(node, left, right)
+    found = source.vectors(0, len(steps))
+    assert exactly(lists_of(source, found)) == exactly(wanted)
+    assert (str(found.failure) if found.failure else None) == text
+
+
+@given(
+    steps=st.lists(step_of_side, max_size=4),
+    op=st.sampled_from(OPERATORS[:-3]),
+    number=numbers,
+    number_left=st.booleans(),
+    return_bool=st.booleans(),
+)
+def test_columns_and_a_number_become_what_lists_become(
+    steps: list[list[Sample]], op: str, number: float, *, number_left: bool, return_bool: bool
+) -> None:
+    node = BinaryOperation(op, Literal(0.0), Literal(0.0), Matching(return_bool=return_bool))
+    plain = plain_binop.scalar_operation(node, number, number_left=number_left)
+    source = scalar_operation(node, number, ListedVectors(steps), number_left=number_left)
+    assert exactly(listed(source, 0, len(steps))) == exactly([plain(step) for step in steps])

@@ -12,11 +12,11 @@ from logql import Budget, LimitError, MetricLimits, parse, run_range
 from logql.ast import LogExpr, RangeAggregation
 from logql.extractor import Extractor, grouping_of
 from logql.metric_result import Matrix
-from logql.ranges import RangeVector, range_function
 from logql.samples import read_samples
 from logql.unit_reader import UnitReader
 from storage.batch import Labels
 from tests.logql.memory_source import MemorySource, Stored
+from tests.logql.plain_ranges import PlainRangeVector, range_function
 
 MS = 1_000_000
 Points = dict[Labels, list[tuple[int, float]]]
@@ -30,7 +30,7 @@ def plainly(source: MemorySource, node: RangeAggregation, start: int, end: int, 
     samples = read_samples(
         reader, node, Extractor(node, grouping_of(node, None)), start - offset - width + 1, end - offset + 1
     )
-    vector, function = RangeVector(samples, width, offset), range_function(node)
+    vector, function = PlainRangeVector(samples.series(), width, offset), range_function(node)
     found: Points = {}
     for ts in range(start, end + 1, step):
         for labels, value in vector.at(ts, function):

@@ -3,15 +3,17 @@ from __future__ import annotations
 import pytest
 
 from logql.ast import LabelReplace, Literal
-from logql.label_replace import replacement
+from logql.label_replace import Relabelled
 from logql.vectors import Sample
 from storage.batch import Labels
+from tests.logql.vector_lists import ListedVectors, listed
 
 POD: Labels = (("pod", "api-0"),)
 
 
 def replaced(template: str, regex: str, *, dst: str = "n", src: str = "pod", labels: Labels = POD) -> dict[str, str]:
-    (sample,) = replacement(LabelReplace(Literal(0.0), dst, template, src, regex))([Sample(labels, 1.0)])
+    operand = ListedVectors([[Sample(labels, 1.0)]])
+    ((sample,),) = listed(Relabelled(LabelReplace(Literal(0.0), dst, template, src, regex), operand), 0, 1)
     assert sample.value == 1.0
     assert list(sample.labels) == sorted(sample.labels)
     return dict(sample.labels)
@@ -53,7 +55,7 @@ def test_a_missing_source_is_empty() -> None:
 
 def test_series_that_become_equal_stay_apart() -> None:
     node = LabelReplace(Literal(0.0), "pod", "same", "pod", ".*")
-    assert replacement(node)([Sample(POD, 1.0), Sample((("pod", "x"),), 2.0)]) == [
-        Sample((("pod", "same"),), 1.0),
-        Sample((("pod", "same"),), 2.0),
+    operand = ListedVectors([[Sample(POD, 1.0), Sample((("pod", "x"),), 2.0)]])
+    assert listed(Relabelled(node, operand), 0, 1) == [
+        [Sample((("pod", "same"),), 1.0), Sample((("pod", "same"),), 2.0)]
     ]

@@ -8,8 +8,9 @@ from logql import LimitError, parse
 from logql.ast import LogExpr, MetricExpr
 from logql.errors import EvaluationError, PipelineError
 from logql.limits import MetricLimits, check_range
-from logql.metric_engine import MS, aligned, run_instant, run_range
+from logql.metric_engine import aligned, run_instant, run_range
 from logql.metric_result import Matrix, Scalar, Vector
+from logql.points import MS
 from logql.source import Source
 from storage.batch import Labels
 from tests.logql.memory_source import MemorySource, Stored

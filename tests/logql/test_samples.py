@@ -5,7 +5,7 @@ import pytest
 from logql import parse
 from logql.ast import Grouping, RangeAggregation, VectorAggregation
 from logql.extractor import Extractor, grouping_of
-from logql.samples import SampleSeries, read_samples
+from logql.samples import read_samples
 from logql.unit_reader import UnitReader
 from storage.batch import Labels
 from storage.labels import labels_id
@@ -33,7 +33,7 @@ def samples(
     assert isinstance(expr, RangeAggregation)
     reader = UnitReader(MemorySource(entries or ENTRIES, unit_size), "tenant", lambda: None)
     found = read_samples(reader, expr, Extractor(expr, grouping_of(expr, outer)), 0, 100)
-    return {labels: (list(one.ts), list(one.values)) for labels, one in found.items()}
+    return {labels: (one.ts.tolist(), one.values.tolist()) for labels, one in found.series().items()}
 
 
 def test_lines_are_counted_under_all_their_labels() -> None:
@@ -139,8 +139,8 @@ def test_what_was_read_is_counted() -> None:
     assert isinstance(expr, RangeAggregation)
     checks: list[None] = []
     reader = UnitReader(MemorySource(ENTRIES, 1, in_blocks=True), "tenant", lambda: checks.append(None))
-    series = read_samples(reader, expr, Extractor(expr, None), 1, 3)
-    assert [type(one) for one in series.values()] == [SampleSeries, SampleSeries]
+    found = read_samples(reader, expr, Extractor(expr, None), 1, 3)
+    assert len(found.labels) == 2
     stats = reader.stats(2, 0.5)
     assert (stats.lines, stats.memory.units, stats.blocks.units, len(checks)) == (3, 2, 1, 3)
     assert (stats.post_filter_lines, stats.entries_returned, stats.exec_time) == (2, 2, 0.5)

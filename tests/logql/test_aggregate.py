@@ -3,11 +3,16 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from logql.aggregate import aggregated
 from logql.ast import Grouping, Literal, VectorAggregation
 from logql.errors import EvaluationError
-from logql.vectors import Sample, aggregation
+from logql.vectors import Sample
 from storage.batch import Labels
+from tests.logql.plain_vectors import aggregation as plain
+from tests.logql.vector_lists import ListedVectors, exactly, listed, lists_of
 
 NAN, INF = math.nan, math.inf
 
@@ -27,7 +32,9 @@ VECTOR = [
 def aggregate(op: str, vector: list[Sample], parameter: int | None = None, **grouping: object) -> list[Sample]:
     names = grouping.get("by", grouping.get("without"))
     group = Grouping(tuple(names), "without" in grouping) if isinstance(names, list) else None
-    return aggregation(VectorAggregation(op, Literal(0.0), parameter, group))(vector)
+    node = VectorAggregation(op, Literal(0.0), parameter, group)
+    (found,) = listed(aggregated(node, ListedVectors([vector])), 0, 1)
+    return found
 
 
 def values(op: str, *given: float) -> float:
@@ -96,3 +103,33 @@ def test_sort_orders_by_value() -> None:
 def test_approx_topk_has_to_be_enabled() -> None:
     with pytest.raises(EvaluationError, match=r"^approx_topk is not enabled\. See -limits\.shard_aggregations$"):
         aggregate("approx_topk", VECTOR, 2)
+
+
+POD_LABELS = [labels(app=app, pod=pod) for app in "abc" for pod in "123"] + [labels(), labels(__name__="n", app="a")]
+numbers = st.one_of(
+    st.integers(-3, 3).map(float), st.sampled_from([0.0, -0.0, NAN, INF, -INF, 0.1, 1e100, -1e100]), st.floats()
+)
+vectors = st.lists(st.lists(st.builds(Sample, st.sampled_from(POD_LABELS), numbers), max_size=9), max_size=6)
+
+
+@given(
+    vectors,
+    st.sampled_from(["sum", "avg", "min", "max", "count", "stddev", "stdvar", "topk", "bottomk", "sort", "sort_desc"]),
+    st.one_of(st.none(), st.builds(Grouping, st.lists(st.sampled_from(["app", "pod"])).map(tuple), st.booleans())),
+    st.integers(1, 4),
+)
+def test_columns_become_what_lists_become(
+    steps: list[list[Sample]], op: str, grouping: Grouping | None, k: int
+) -> None:
+    node = VectorAggregation(op, Literal(0.0), k if op in ("topk", "bottomk") else None, grouping)
+    source = aggregated(node, ListedVectors(steps))
+    cut = len(steps) // 2
+    found = listed(source, 0, cut) + listed(source, cut, len(steps))
+    assert exactly(found) == exactly([plain(node)(step) for step in steps])
+
+
+def test_the_steps_before_a_failure_are_aggregated() -> None:
+    failure = EvaluationError("no")
+    source = aggregated(VectorAggregation("sum", Literal(0.0), None, None), ListedVectors([VECTOR], failure))
+    found = source.vectors(0, 3)
+    assert (lists_of(source, found), found.failure) == ([[Sample((), 18.0)]], failure)

@@ -1,0 +1,108 @@
+"""Numbers, durations and sizes that labels' values are, on many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from logql.columns.fields import NOT_SET, UNSURE, Fields
+from logql.columns.frame import Frame
+from logql.columns.numbers import durations, floats, seconds, sizes
+from logql.columns.values import LabelValues, parsed_values
+from logql.convert import ConversionError, parse_bytes, parse_duration, parse_float
+from logql.stages.unwrap import bytes_of, seconds_of
+from storage.batch import Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelNumbers:
+    """The numbers that a label's values are on m rows.
+
+    Attributes:
+        values: float64[m] or int64[m], 0 where there is none.
+        missing: bool[m], there is no such label.
+        empty: bool[m], it is "".
+        bad: bool[m], it is no number.
+    """
+
+    values: NDArray[Any]
+    missing: Mask
+    empty: Mask
+    bad: Mask
+
+
+_ANY_KIND = range(1, 256)
+"""Whatever its kind, a value whose bytes are a plain number is that number: it has no escapes."""
+
+_Kernel = Callable[[Fields, int], tuple[NDArray[Any], NDArray[np.uint8]]]
+
+
+def _floats(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    found = floats(fields, label, _ANY_KIND)
+    return found.values, found.states
+
+
+def _sizes(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    found = sizes(fields, label, _ANY_KIND)
+    return found.values, found.states
+
+
+def _durations(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    found = durations(fields, label, _ANY_KIND)
+    return found.ns, found.states
+
+
+def _seconds(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    found = seconds(durations(fields, label, _ANY_KIND))
+    return found.values, found.states
+
+
+_KERNELS: Mapping[Callable[[str], float], _Kernel] = {
+    parse_float: _floats,
+    parse_bytes: _sizes,
+    bytes_of: _sizes,
+    parse_duration: _durations,
+    seconds_of: _seconds,
+}
+
+
+def label_numbers(frame: Frame, name: str, parse: Callable[[str], float]) -> LabelNumbers:
+    """The numbers of a label of a frame; `parse` is logql.convert's, or the unwrap stage's."""
+    spans = frame.spans(name)
+    if spans is None:
+        return _of_texts(frame.values(name), parse)
+    fields, label, parser = spans
+    values, states = _KERNELS[parse](fields, label)
+    missing = states == NOT_SET
+    empty: Mask = fields.starts[label] == fields.stops[label]
+    empty &= ~missing
+    bad: Mask = np.zeros(len(states), np.bool_)
+    rows = np.flatnonzero(states == UNSURE)
+    if len(rows):
+        texts, unsure = parsed_values(fields.of(label, rows), 0, parser.text)
+        told = _of_texts(texts, parse)
+        values[rows], bad[rows], empty[rows] = told.values, told.bad | unsure, told.empty
+    return LabelNumbers(values, missing, empty, bad)
+
+
+def _of_texts(values: LabelValues, parse: Callable[[str], float]) -> LabelNumbers:
+    """Each distinct text is read once."""
+    numbers: list[float] = []
+    bad: list[bool] = []
+    for text in values.texts:
+        try:
+            numbers.append(parse(text))
+            bad.append(False)
+        except ConversionError:
+            numbers.append(0)
+            bad.append(True)
+    return LabelNumbers(
+        np.array([*numbers, 0])[values.codes],
+        values.missing,
+        values.told([not text for text in values.texts], missing=False),
+        values.told(bad, missing=False),
+    )

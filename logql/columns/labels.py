@@ -1,0 +1,132 @@
+"""Label sets of samples: numbering them, and telling apart by columns which one each entry falls in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+
+import numpy as np
+
+from logql.budget import SERIES, Budget
+from logql.columns.values import LabelValues
+from logql.entry_columns import row_keys
+from logql.rows import rows_of
+from logql.stages.row import Row
+from storage.batch import I32, I64, Batch, Column, Labels, Texts, texts
+from storage.rows import take_pairs, take_rows
+
+
+class LabelSets:
+    """The label sets of a range aggregation's samples. For several threads at once."""
+
+    def __init__(self, labels_of: Callable[[Row], Labels], budget: Budget) -> None:
+        """`labels_of` a row that came through the pipeline are those of its sample."""
+        self._labels_of = labels_of
+        self._budget = budget
+        self._lock = Lock()
+        self._numbers: dict[Labels, int] = {}
+
+    def all(self) -> list[Labels]:
+        """Those that have been met, by number."""
+        return list(self._numbers)
+
+    def number(self, labels: Labels) -> int:
+        """The number of a label set, a new one if need be. Raises LimitError: there is no room for it."""
+        with self._lock:
+            number = self._numbers.get(labels)
+            if number is None:
+                self._budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
+                number = self._numbers[labels] = len(self._numbers)
+            return number
+
+    def of_row(self, row: Row) -> int:
+        """The number of a row's label set."""
+        return self.number(self._labels_of(row))
+
+    def of_stream(self, labels: Labels) -> int:
+        """The number of the label set of a stream's entries that have no other labels."""
+        return self.of_row(Row(0, b"", labels, ()))
+
+    def of_rows(
+        self, batch: Batch, rows: I64, names: frozenset[str] | None, parsed: Mapping[str, LabelValues]
+    ) -> tuple[I32, I32]:
+        """The label sets of rows, by what their streams, structured metadata and parsed labels are.
+
+        Args:
+            batch: where they are.
+            rows: int64[m].
+            names: the labels that the samples may have; None: any.
+            parsed: label -> its values on the m rows, where they do not come from stream or metadata.
+
+        Returns:
+            (int32[m], int32[k]): row -> code, code -> number of the label set.
+        """
+        bare = _with_parsed(_bare(batch, rows, names), parsed)
+        first, codes = _distinct(row_keys(bare))
+        numbers = [self.of_row(row) for row, _ in rows_of(take_rows(bare, first))]
+        return codes.astype(np.int32), np.array(numbers, np.int32)
+
+
+def _bare(batch: Batch, rows: I64, names: frozenset[str] | None) -> Batch:
+    """The rows with the labels of these names alone, and without lines."""
+    streams, stream = _streams(batch.streams, batch.stream[rows], names)
+    metadata = {
+        name: Column(column.codes[rows], column.values)
+        for name, column in batch.metadata.items()
+        if names is None or name in names
+    }
+    rest = batch.rest
+    if rest is not None and names is not None and names.isdisjoint(rest.names):
+        rest = None
+    lines = Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64))
+    return Batch(streams, stream, batch.ts[rows], lines, metadata, take_pairs(rest, rows) if rest is not None else None)
+
+
+def _streams(streams: Sequence[Labels], stream: I32, names: frozenset[str] | None) -> tuple[Sequence[Labels], I32]:
+    """A stream table with labels of these names alone: streams that differ in others alone are one."""
+    if names is None or not len(stream):
+        return streams, stream
+    used = np.flatnonzero(np.bincount(stream)).tolist()
+    numbers: dict[Labels, int] = {}
+    table = np.zeros(used[-1] + 1, np.int32)
+    for number in used:
+        kept = tuple(pair for pair in streams[number] if pair[0] in names)
+        table[number] = numbers.setdefault(kept, len(numbers))
+    return list(numbers), table[stream]
+
+
+def _with_parsed(bare: Batch, parsed: Mapping[str, LabelValues]) -> Batch:
+    """Parsed labels as if they were structured metadata, which makes the same labels where no stream has their name."""
+    if not parsed:
+        return bare
+    metadata = dict(bare.metadata)
+    for name, values in parsed.items():
+        column = Column(values.codes, texts(text.encode() for text in values.texts))
+        if name in metadata:
+            column = _or_else(metadata[name], column)
+        metadata[name] = column
+    return Batch(bare.streams, bare.stream, bare.ts, bare.lines, metadata, bare.rest)
+
+
+def _or_else(first: Column, other: Column) -> Column:
+    """The first's values, and the other's on rows that have none."""
+    values = [*first.values.tolist(), *other.values.tolist()]
+    shifted = np.where(other.codes < 0, -1, other.codes + len(first.values))
+    return Column(np.where(first.codes < 0, shifted, first.codes).astype(np.int32), texts(values))
+
+
+def _distinct(keys: I64) -> tuple[I64, I64]:
+    """(places of the distinct keys, int64[n] which of them each key is)."""
+    if not len(keys):
+        return keys, keys
+    low = int(keys.min())
+    width = int(keys.max()) - low + 1
+    if width > 4 * len(keys):
+        _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+        return first, codes
+    places = np.full(width, -1, np.int64)
+    places[keys - low] = np.arange(len(keys))
+    used = np.flatnonzero(places >= 0)
+    first = places[used]
+    places[used] = np.arange(len(used))
+    return first, places[keys - low]
