@@ -12,7 +12,7 @@ from logql.columns.json_fields import JsonFields
 from logql.columns.json_path_fields import JsonPathFields
 from logql.columns.label_tests import is_by_columns, names_tested, passing
 from logql.columns.literals import Literal, literals_of
-from logql.columns.logfmt_fields import LogfmtFields
+from logql.columns.logfmt_fields import LogfmtExpressionFields, LogfmtFields
 from logql.columns.pattern_fields import PatternFields
 from logql.stages.drop import Drop
 from logql.stages.hints import SUFFIX, Hints
@@ -22,6 +22,7 @@ from logql.stages.keep import Keep
 from logql.stages.label_filter import LabelFilterStage, LabelTest
 from logql.stages.line_filter import LineFilterStage
 from logql.stages.logfmt import LogfmtParser
+from logql.stages.logfmt_expressions import LogfmtExpressions
 from logql.stages.pattern_parser import PatternParser
 from logql.stages.pipeline import Pipeline, Stage
 from logql.stages.row import ERROR, ERROR_DETAILS
@@ -151,7 +152,7 @@ def _by_columns(stages: Sequence[Stage]) -> Iterator[Stage]:
                     return
             case LineFilterStage():
                 pass
-            case JsonParser() | LogfmtParser() | PatternParser():
+            case JsonParser() | LogfmtParser() | LogfmtExpressions() | PatternParser():
                 # A second parser would have to know what the first has set, or what was dropped since.
                 if parsed or hidden:
                     return
@@ -183,6 +184,9 @@ def _steps(stage: Stage, tests: Sequence[LabelTest], read: set[str]) -> Iterator
             yield from _parse_step(JsonPathFields(names, paths), replace(hints, filters={}), tests, read)
         case LogfmtParser(strict, keep_empty, hints):
             yield from _parse_step(LogfmtFields(strict, keep_empty), hints, tests, read)
+        case LogfmtExpressions(_, sources, strict, hints):
+            found = LogfmtExpressionFields(sources, strict)
+            yield from _parse_step(found, replace(hints, filters={}), tests, read)
         case PatternParser(parts, hints):
             yield from _parse_step(PatternFields(parts), hints, tests, read)
         case LabelFilterStage() | LineFilterStage() | Drop() | Keep():
