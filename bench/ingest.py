@@ -14,6 +14,8 @@ from bench.payloads import SPREAD, START, Payloads, payloads, with_metadata
 from bench.server import MeasuredServer
 
 CONNECTIONS = 4
+AGENTS = 32
+"""Connections of small requests: agents that send 100 lines at a time are many, as those of the small pushes are."""
 SMALLER = 100_000
 """Triples pushed 100 lines a request."""
 SINGLE = 2_000
@@ -41,18 +43,18 @@ class Ingested:
     written: int
 
 
-def load(server: MeasuredServer, bodies: tuple[bytes, ...]) -> Ingested:
-    """Pushes bodies through CONNECTIONS connections and flushes. Raises RuntimeError if one is refused."""
+def load(server: MeasuredServer, bodies: tuple[bytes, ...], connections: int = CONNECTIONS) -> Ingested:
+    """Pushes bodies through some connections and flushes. Raises RuntimeError if one is refused."""
     spent, written, stood = server.cpu(), server.written(), server.disk()
-    server.push(bodies, CONNECTIONS)
+    server.push(bodies, connections)
     server.flush()
     return Ingested(server.cpu() - spent, server.peak_rss(), server.disk() - stood, server.written() - written)
 
 
-def fresh_load(folder: Path, pushed: Payloads) -> Ingested:
+def fresh_load(folder: Path, pushed: Payloads, connections: int = CONNECTIONS) -> Ingested:
     """As `load`, into a new server in `folder`, of which all lines must then be there."""
     with MeasuredServer(folder) as server:
-        made = load(server, pushed.bodies)
+        made = load(server, pushed.bodies, connections)
         check_count(server, pushed.entries)
     return made
 
@@ -88,19 +90,23 @@ def main_rows(made: Ingested, pushed: Payloads, floor: float) -> Iterator[Measur
 
 
 def smaller_rows(folder: Path, lines: Lines, wanted: Callable[[str], bool]) -> Iterator[Measured]:
-    """100 lines and 1 line a request, where one of their two rows is wanted."""
-    for triples, per_request, row, written in (
-        (SMALLER, 100, "ingest, 100 lines a request", "bytes written per line, 100 lines a request"),
-        (SINGLE, 1, "ingest, 1 line a request", "bytes written per line, 1 line a request"),
+    """100 lines and 1 line a request, where one of their rows is wanted."""
+    few = "ingest, 100 lines a request, 4 connections"
+    for triples, per_request, connections, row, written in (
+        (SMALLER, 100, AGENTS, "ingest, 100 lines a request", "bytes written per line, 100 lines a request"),
+        (SMALLER, 100, CONNECTIONS, few, ""),
+        (SINGLE, 1, CONNECTIONS, "ingest, 1 line a request", "bytes written per line, 1 line a request"),
     ):
-        if not (wanted(row) or wanted(written)):
+        if not (wanted(row) or (written and wanted(written))):
             continue
         pushed = payloads(first_of(lines, triples), per_request)
         floor = codec_floor(pushed.bodies)
-        loads = [fresh_load(folder / f"ingest-{per_request}-{number}", pushed) for number in range(RUNS)]
+        name = f"ingest-{per_request}-{connections}"
+        loads = [fresh_load(folder / f"{name}-{number}", pushed, connections) for number in range(RUNS)]
         made = min(loads, key=lambda load: load.cpu)
         yield over_floor(row, made.cpu, floor, cpu_us_per_line=made.cpu / pushed.entries * 1e6)
-        yield _written(written, made, pushed)
+        if written:
+            yield _written(written, made, pushed)
 
 
 def metadata_rows(folder: Path, lines: Lines) -> Iterator[Measured]:

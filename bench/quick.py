@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.asking import best_of, newest, query_row
 from bench.floors import ScanFloor, codec_floor
-from bench.ingest import load
+from bench.ingest import AGENTS, CONNECTIONS, load
 from bench.lines import Lines, all_lines, first_of
 from bench.payloads import START, payloads
 from bench.queries import Query, parsing, scans
@@ -85,14 +85,14 @@ def figures(folder: Path, lines: Lines) -> Figures:
     with MeasuredServer(folder) as server:
         begins = iter(range(START, START + 2 * RUNS * APART, APART))
 
-        def ingested(some: Lines, per_request: int) -> float:
+        def ingested(some: Lines, per_request: int, connections: int) -> float:
             loads = [payloads(some, per_request, next(begins)) for _ in range(RUNS)]
             floor = codec_floor(loads[0].bodies, ASKED)
-            return min(load(server, pushed.bodies).cpu for pushed in loads) / floor
+            return min(load(server, pushed.bodies, connections).cpu for pushed in loads) / floor
 
-        found["ingest, 5,000 lines a request"] = ingested(lines, 5_000)
+        found["ingest, 5,000 lines a request"] = ingested(lines, 5_000, CONNECTIONS)
         found |= _asked(server, lines)
-        found["ingest, 100 lines a request"] = ingested(first_of(lines, SMALLER), 100)
+        found["ingest, 100 lines a request"] = ingested(first_of(lines, SMALLER), 100, AGENTS)
         cost, _, floor = cost_of_one(server, lines["json"], SMALL_PUSHES, SMALL_RUNS)
         found["small pushes: 1 JSON line, 32 connections"] = cost / floor
     return found

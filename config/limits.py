@@ -90,7 +90,7 @@ class Limits(BaseModel):
     creation_grace_period: Duration = 10 * MINUTE
     """How far in the future an entry's time may be."""
     out_of_order_window: Duration = 0
-    """How far behind its stream's newest entry an entry may be; 0: any order (LOKI-DIFF(8)).
+    """How far behind its stream's newest entry an entry may be; 0: any order (LOKI-DIFF(3)).
     Loki: half of ingester.max_chunk_age."""
     increment_duplicate_timestamp: bool = False
     """Within a push, give an entry with the time of the one before it and another line the next nanosecond."""

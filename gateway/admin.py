@@ -61,7 +61,7 @@ async def settings(request: Request) -> Response:
 
 
 async def flush(request: Request) -> Response:
-    """204 once everything taken in before is in blocks and durable. LOKI-DIFF(10): Loki's answers before that."""
+    """204 once everything taken in before is in blocks and durable; Loki's 204 comes before that."""
     await anyio.to_thread.run_sync(_gateway(request).store.flush)
     return Response(status_code=204)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage import BatchId, Receipt
@@ -19,38 +18,48 @@ if TYPE_CHECKING:
     from gateway.state import LogStore
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Commit:
     """A batch on its way; `home` is the event loop's thread."""
 
-    store: LogStore
-    tenant: str
-    batch: Batch
-    identity: BatchId | None
-    future: asyncio.Future[Receipt]
-    home: int
+    __slots__ = ("_batch", "_future", "_home", "_identity", "_store", "_tenant")
+
+    def __init__(
+        self,
+        store: LogStore,
+        tenant: str,
+        batch: Batch,
+        identity: BatchId | None,
+        future: asyncio.Future[Receipt],
+        home: int,
+    ) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._batch = batch
+        self._identity = identity
+        self._future = future
+        self._home = home
 
     def start(self) -> None:
         """Hands it over."""
         try:
-            self.store.append(self.tenant, self.batch, self._done, batch_id=self.identity)
+            self._store.append(self._tenant, self._batch, self._done, batch_id=self._identity)
         except Exception as error:  # noqa: BLE001 - raised where it is awaited
             self._settle(error)
 
     def _done(self, outcome: Receipt | StorageError) -> None:
         # The store of a server calls on the event loop, once a commit group; others may call from their own thread.
-        if threading.get_ident() == self.home:
+        if threading.get_ident() == self._home:
             self._settle(outcome)
         else:
-            self.future.get_loop().call_soon_threadsafe(self._settle, outcome)
+            self._future.get_loop().call_soon_threadsafe(self._settle, outcome)
 
     def _settle(self, outcome: Receipt | Exception) -> None:
-        if self.future.done():  # the client left
+        if self._future.done():  # the client left
             return
         if isinstance(outcome, Exception):
-            self.future.set_exception(outcome)
+            self._future.set_exception(outcome)
         else:
-            self.future.set_result(outcome)
+            self._future.set_result(outcome)
 
 
 class Commits:

@@ -45,14 +45,16 @@ class CountReader:
         grouping: Grouping | None,
         extractor: Extractor,
         steps: Steps,
+        most: int = 0,
     ) -> None:
+        """`most` series that the query may have, if its series are the label sets of what is counted; else 0."""
         self._reader = reader
         self._matchers = node.range.log.matchers
         self._filters = extractor.pipeline.line_filters
-        self._samples = SampleReader(reader, extractor) if extractor.pipeline.stages else None
+        self._samples = SampleReader(reader, extractor, most) if extractor.pipeline.stages else None
         self._sums = node.op in BYTES
         self._names = _metadata_read(grouping)
-        self._sets = self._samples.sets if self._samples else LabelSets(extractor.labels, reader.budget)
+        self._sets = self._samples.sets if self._samples else LabelSets(extractor.labels, reader.budget, most)
         self._of_streams = _StreamGroups(steps, self._sets.of_stream)
         self.counter = Counter(steps, reader.budget)
 

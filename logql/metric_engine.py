@@ -90,7 +90,7 @@ def run_range(
     step = max(step - step % MS, MS)
     start, end = aligned(start, end, step)
     budget = budget or Budget()
-    query = _Query(UnitReader(source, tenant, check, budget), start, end, step, limits)
+    query = _Query(UnitReader(source, tenant, check, budget), start, end, step, limits, _answering(expr))
     found = query.compiled(expr)
     points = Points(limits, budget)
     for first, stop in query.blocks():
@@ -115,7 +115,7 @@ def run_instant(
 ) -> Vector | Scalar:
     """The value of a metric query at `time` (ns); arguments and errors as of `run_range`."""
     began = perf_counter()
-    query = _Query(UnitReader(source, tenant, check, budget), time, time, MS, limits)
+    query = _Query(UnitReader(source, tenant, check, budget), time, time, MS, limits, _answering(expr))
     if isinstance(expr, Literal):
         return Scalar(time // MS, expr.value, query.stats(0, began))
     found = query.compiled(expr)
@@ -156,6 +156,7 @@ class _Query:
         start, end: ns, of the first and the last step.
         step: ns between two.
         limits: of the tenant.
+        answering: the range aggregation whose label sets are the series of the answer, if there is one.
         most_series: that a range aggregation of it has, once it is compiled.
     """
 
@@ -164,6 +165,7 @@ class _Query:
     end: int
     step: int
     limits: MetricLimits
+    answering: RangeAggregation | None = None
     most_series: int = 1
 
     def blocks(self) -> Iterator[tuple[int, int]]:
@@ -197,6 +199,16 @@ class _Query:
     def _steps(self, node: RangeAggregation) -> Steps:
         return Steps(self.start - node.range.offset, self.step, self._count(), node.range.range)
 
+    def _most_sets(self, node: RangeAggregation) -> int:
+        """Label sets that a range aggregation's samples may have, beyond which the answer has too many series; 0: any.
+
+        Told early: a query by a label of a million values ends with its first thousand lines, not with its last.
+        """
+        every_sample_shows = node.range.range >= self.step or self.start == self.end
+        return (
+            self.limits.max_series if node is self.answering and every_sample_shows and not self.limits.partial else 0
+        )
+
     def _range(self, node: RangeAggregation, outer: Grouping | None) -> VectorSource:
         check_range(node.range.range, self.limits.max_range)
         grouping = grouping_of(node, outer)
@@ -211,14 +223,14 @@ class _Query:
 
     def _counted(self, node: RangeAggregation, grouping: Grouping | None, extractor: Extractor) -> CountVector:
         steps = self._steps(node)
-        counts = CountReader(self.reader, node, grouping, extractor, steps)
+        counts = CountReader(self.reader, node, grouping, extractor, steps, self._most_sets(node))
         counts.read(steps.start - steps.width + 1, self.end - node.range.offset + 1)
         return CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
 
     def _sampled(self, node: RangeAggregation, extractor: Extractor) -> RangeVector:
         steps = self._steps(node)
         start, end = steps.start - steps.width, self.end - node.range.offset
-        samples = read_samples(self.reader, node, extractor, start + 1, end + 1)
+        samples = read_samples(self.reader, node, extractor, start + 1, end + 1, self._most_sets(node))
         return RangeVector(samples, node, steps, self.reader.check)
 
     def _aggregation(self, node: VectorAggregation) -> VectorSource:
@@ -234,6 +246,17 @@ class _Query:
             case operand, Literal(number):
                 return scalar_operation(node, number, self.compiled(operand), number_left=False)
         return vector_operation(node, self.compiled(node.left), self.compiled(node.right))
+
+
+def _answering(expr: MetricExpr) -> RangeAggregation | None:
+    """The range aggregation whose label sets are the series of an expression: there are no fewer and no more."""
+    match expr:
+        case VectorAggregation(op="sum", operand=RangeAggregation() as node, grouping=grouping):
+            outer = grouping or Grouping((), without=False)
+            return node if grouping_of(node, outer) is outer else None
+        case RangeAggregation() if expr.op != "absent_over_time":
+            return expr
+    return None
 
 
 def _absent_labels(node: RangeAggregation) -> Labels:

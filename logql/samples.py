@@ -16,16 +16,18 @@ from logql.workers import in_order
 
 
 def read_samples(
-    reader: UnitReader, node: RangeAggregation, extractor: Extractor, start: int, end: int
+    reader: UnitReader, node: RangeAggregation, extractor: Extractor, start: int, end: int, most: int = 0
 ) -> SampleColumns:
     """The samples that `extractor` makes of entries with start <= ts < end (ns), by labels.
+
+    `most` series may be found, if the query's series are these; 0: any number.
 
     A sample whose pipeline failed keeps all labels that it has, `__error__` among them.
 
     Raises:
         LimitError: they do not fit in the query's memory.
     """
-    found, samples = SampleCollector(reader.budget), SampleReader(reader, extractor)
+    found, samples = SampleCollector(reader.budget), SampleReader(reader, extractor, most)
     ids = StreamIds()
     units = reader.units(node.range.log.matchers, start, end, Direction.FORWARD)
     # The scalar stages hold the GIL: a second thread would only slow them down.

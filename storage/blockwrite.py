@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.batch import I32, I64, MAX_COLUMNS, Batch, Column, Pairs
-from storage.build import columns_of_pairs
 from storage.footer import Footer, OriginRange, Spans, encode_footer
-from storage.gather import Gatherer, gather_rows
+from storage.gather import Gatherer
+from storage.gather_pairs import PairGatherer
 from storage.kernels.order import merge_stretches, stretches
+from storage.kernels.pairs import add_sizes
 from storage.labels import labels_text
-from storage.rows import metadata_pairs
 from storage.segment import sync_directory, write_all
 from storage.streams import DAY, StreamTable
 
@@ -181,7 +181,8 @@ def write_block(
     names = [labels_text(table[number]) for number in rows.streams.tolist()]
     schema = _schema(columns, dictionaries, has_rest)
     in_columns = not has_rest and all(part.rest is None for part in parts)
-    gatherer = Gatherer(parts, dictionaries) if in_columns else None
+    gatherer = Gatherer(parts, dictionaries if in_columns else {})
+    pairs = None if in_columns else PairGatherer(parts, columns)
     spans: list[Spans] = []
     sink = _Sink(path)
     writer = pq.ParquetWriter(
@@ -199,10 +200,10 @@ def write_block(
     try:
         for number, (start, stop) in enumerate(_row_groups(rows.lengths, options)):
             here = slice(start, stop)
-            if gatherer is not None:
-                batch = gatherer.take(rows.order[here], rows.stream[here], rows.ts[here], rows.lengths[here])
-            else:
-                batch = replace(gather_rows(parts, rows.order[here]), stream=rows.stream[here])
+            batch = gatherer.take(rows.order[here], rows.stream[here], rows.ts[here], rows.lengths[here])
+            if pairs is not None:
+                metadata, rest = pairs.take(rows.order[here])
+                batch = replace(batch, metadata=metadata, rest=rest)
             writer.write_table(_table(batch, names, columns, dictionaries, schema), row_group_size=stop - start)
             spans.append(_spans(number, batch))
         footer = Footer(
@@ -285,7 +286,7 @@ def _table(
     dictionaries: dict[str, bool],
     schema: pa.Schema,
 ) -> pa.Table:
-    """The row group; a row's `stream` is its place in `names`."""
+    """The row group; a row's `stream` is its place in `names`, and it has no metadata as columns but `columns`."""
     places = np.zeros(len(names), np.int32)
     used = np.flatnonzero(np.bincount(batch.stream))
     places[used] = np.arange(len(used), dtype=np.int32)
@@ -296,25 +297,10 @@ def _table(
         pa.Array.from_buffers(pa.timestamp("ns"), len(batch), [None, pa.py_buffer(batch.ts)]),
         batch.lines.to_arrow(),
     ]
-    metadata, rest = _arrange(batch, columns)
-    arrays += [_arrow_column(metadata.get(key), len(batch), dictionary=dictionaries[key]) for key in columns]
+    arrays += [_arrow_column(batch.metadata.get(key), len(batch), dictionary=dictionaries[key]) for key in columns]
     if "meta" in schema.names:
-        arrays.append(_arrow_map(rest, len(batch)))
+        arrays.append(_arrow_map(batch.rest, len(batch)))
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _arrange(batch: Batch, columns: Sequence[str]) -> tuple[dict[str, Column], Pairs | None]:
-    """The batch's metadata with exactly the wanted keys as columns and all others in the rest."""
-    if batch.rest is None and set(batch.metadata) <= set(columns):
-        return dict(batch.metadata), None
-    row, key, names, values = metadata_pairs(batch)
-    wanted = np.array([name in set(columns) for name in names], np.bool_)[key]
-    chosen = np.flatnonzero(wanted)
-    found, _ = columns_of_pairs(len(batch), names, row[chosen], key[chosen], values.take(chosen))
-    left = np.flatnonzero(~wanted)
-    offsets = np.zeros(len(batch) + 1, np.int64)
-    np.cumsum(np.bincount(row[left], minlength=len(batch)), out=offsets[1:])
-    return found, Pairs(offsets, key[left], tuple(names), values.take(left))
 
 
 def _arrow_column(column: Column | None, rows: int, *, dictionary: bool) -> pa.Array:
@@ -343,9 +329,10 @@ def _arrow_map(rest: Pairs | None, rows: int) -> pa.Array:
 def metadata_sizes(batch: Batch) -> I64:
     """int64[n], bytes of each row's metadata, keys and values."""
     sizes = np.zeros(len(batch), np.int64)
+    counts = np.zeros(len(batch), np.int64)
     for key, column in batch.metadata.items():
-        present = column.codes >= 0
-        sizes[present] += column.values.lengths[column.codes[present]] + len(key.encode())
+        offsets = np.ascontiguousarray(column.values.offsets)
+        add_sizes(np.ascontiguousarray(column.codes), offsets, len(key.encode()), sizes, counts)
     if batch.rest is not None:
         names = np.array([len(name.encode()) for name in batch.rest.names], np.int64)
         total = np.concatenate([[0], np.cumsum(names[batch.rest.keys] + batch.rest.values.lengths)])

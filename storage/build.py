@@ -136,6 +136,14 @@ def columns_of_spans(
         return _encode(n, names, pair_row, pair_key, np.arange(keys, dtype=np.int32), keys, values), None
     counts = np.bincount(pair_key, minlength=keys)
     chosen = np.sort(np.argsort(-counts, kind="stable")[:MAX_COLUMNS])
+    return columns_and_rest(n, names, chosen, pair_row, pair_key, values)
+
+
+def columns_and_rest(
+    n: int, names: Sequence[str], chosen: I64, pair_row: I64, pair_key: I32, values: TextSpans
+) -> tuple[dict[str, Column], Pairs]:
+    """`columns_of_spans` with columns for the keys `chosen` (ascending) and for no others."""
+    keys = len(names)
     column = np.full(keys, -1, np.int32)
     column[chosen] = np.arange(len(chosen))
     titles = [names[key] for key in chosen.tolist()]

@@ -10,7 +10,7 @@ class StorageError(Exception):
 class StorageUnavailable(StorageError):  # noqa: N818 - a state, not a mistake: the caller is to come back later
     """Writing is refused for now (disk full, failed sync, flush far behind); nothing of the batch was kept.
 
-    LOKI-DIFF(9): Loki goes on acknowledging when its log cannot be written.
+    LOKI-DIFF(4): Loki goes on acknowledging when its log cannot be written.
 
     Attributes:
         retry_after: seconds after which a client should try again.

@@ -21,6 +21,10 @@ RUN_ROWS = 1 << 12
 RUN_BYTES = 1 << 20
 """Bytes at which a run is left alone."""
 
+ENOUGH = 4
+"""Part of these limits, one in so many, from which a run that was joined is left alone too: to copy it again would only
+halve the number of runs once or twice (pushes of 100 lines are joined to 400 KB, two of which would fit in one)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
@@ -34,6 +38,7 @@ class Run:
         max_ts: ns.
         nbytes: bytes of memory.
         sealed: whether the run is too large to be joined again.
+        rank: how many times FAN goes into its size, LEVELS once it is sealed. Bytes count as rows do.
     """
 
     batch: Batch
@@ -43,36 +48,52 @@ class Run:
     max_ts: int
     nbytes: int
     sealed: bool
+    rank: int
 
     def __len__(self) -> int:
         return len(self.batch)
 
     def of_record(self, seq: int) -> Run:
         """The same rows as those of the record of that number."""
-        return Run(self.batch, seq, seq, self.min_ts, self.max_ts, self.nbytes, self.sealed)
+        return Run(self.batch, seq, seq, self.min_ts, self.max_ts, self.nbytes, self.sealed, self.rank)
 
 
-def make_run(batch: Batch, first_seq: int, last_seq: int) -> Run:
-    """A run of a batch that is not empty."""
-    nbytes = batch_bytes(batch)
+def make_run(
+    batch: Batch, first_seq: int, last_seq: int, times: tuple[int, int] | None = None, *, sealed: bool = False
+) -> Run:
+    """A run of a batch that is not empty.
+
+    Args:
+        batch: the rows.
+        first_seq: number of the first record with one of them.
+        last_seq: number of the last one.
+        times: ns, the least and the greatest ts, if they are known.
+        sealed: it is not to be joined again, whatever its size.
+    """
+    nbytes, rows = batch_bytes(batch), len(batch.ts)
+    sealed = sealed or rows >= RUN_ROWS or nbytes >= RUN_BYTES
+    size = max(rows, nbytes * RUN_ROWS // RUN_BYTES, 1)
+    first, last = times or (int(batch.ts.min()), int(batch.ts.max()))
     return Run(
         batch=batch,
         first_seq=first_seq,
         last_seq=last_seq,
-        min_ts=int(batch.ts.min()),
-        max_ts=int(batch.ts.max()),
+        min_ts=first,
+        max_ts=last,
         nbytes=nbytes,
-        sealed=len(batch) >= RUN_ROWS or nbytes >= RUN_BYTES,
+        sealed=sealed,
+        rank=LEVELS if sealed else (size.bit_length() - 1) // (FAN.bit_length() - 1),
     )
 
 
 def join_runs(runs: Sequence[Run], *, sealed: bool = False) -> Run:
     """One run of all rows of some neighbours."""
-    joined = make_run(concat_batches([run.batch for run in runs]), runs[0].first_seq, runs[-1].last_seq)
-    if not sealed or joined.sealed:
-        return joined
-    return Run(
-        joined.batch, joined.first_seq, joined.last_seq, joined.min_ts, joined.max_ts, joined.nbytes, sealed=True
+    return make_run(
+        concat_batches([run.batch for run in runs]),
+        runs[0].first_seq,
+        runs[-1].last_seq,
+        (min([run.min_ts for run in runs]), max([run.max_ts for run in runs])),
+        sealed=sealed,
     )
 
 
@@ -96,14 +117,6 @@ def _unsealed(runs: tuple[Run, ...]) -> int:
     return next((at for at, run in enumerate(reversed(runs)) if run.sealed), len(runs))
 
 
-def _rank(run: Run) -> int:
-    """How many times FAN goes into the run's size, LEVELS once it is sealed. Bytes count as rows do."""
-    if run.sealed:
-        return LEVELS
-    size = max(len(run), run.nbytes * RUN_ROWS // RUN_BYTES, 1)
-    return (size.bit_length() - 1) // (FAN.bit_length() - 1)
-
-
 def _tail(runs: tuple[Run, ...]) -> int:
     """How many runs at the end are of no higher rank than the last one; 0 if that is sealed.
 
@@ -112,10 +125,10 @@ def _tail(runs: tuple[Run, ...]) -> int:
     """
     if runs[-1].sealed:
         return 0
-    rank = _rank(runs[-1])
+    rank = runs[-1].rank
     count = 0
     for run in reversed(runs):
-        if run.sealed or _rank(run) > rank:
+        if run.sealed or run.rank > rank:
             break
         count += 1
     return count
@@ -132,4 +145,11 @@ def _pack(runs: Sequence[Run]) -> list[Run]:
         packs[-1].append(run)
         rows += len(run)
         nbytes += run.nbytes
-    return [join_runs(pack, sealed=at < len(packs) - 1) for at, pack in enumerate(packs)]
+    return [join_runs(pack, sealed=at < len(packs) - 1 or _is_enough(pack)) for at, pack in enumerate(packs)]
+
+
+def _is_enough(pack: Sequence[Run]) -> bool:
+    """Whether some runs, joined, are to be left alone."""
+    return (
+        sum([len(run) for run in pack]) * ENOUGH >= RUN_ROWS or sum([run.nbytes for run in pack]) * ENOUGH >= RUN_BYTES
+    )

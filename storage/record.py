@@ -15,6 +15,7 @@ import numpy as np
 
 from storage.batch import MAX_COLUMNS, Batch, Column, Labels, Pairs, Texts
 from storage.errors import CorruptSegment
+from storage.kernels.arrival import lengths_of
 from storage.rows import concat_batches
 
 ALIGN = 8
@@ -62,28 +63,40 @@ class Section:
 
 
 class _Buffers:
-    """Collects buffers, each given in pieces and padded to a multiple of ALIGN."""
+    """Collects buffers, each given in pieces and padded to a multiple of ALIGN.
+
+    Attributes:
+        pieces: contiguous arrays and bytes, none empty.
+        sizes: bytes of each buffer, padding not counted.
+        total: bytes of all pieces.
+    """
 
     def __init__(self) -> None:
         self.pieces: list[Any] = []
         self.sizes: list[int] = []
+        self.total = 0
 
     def add(self, arrays: Sequence[np.ndarray]) -> None:
         size = 0
         for array in arrays:
             if array.size:
-                self.pieces.append(np.ascontiguousarray(array).data.cast("B"))
+                self.pieces.append(np.ascontiguousarray(array))
                 size += array.nbytes
-        self.pieces.append(_PADDING[-size % ALIGN])
+        padding = -size % ALIGN
+        if padding:
+            self.pieces.append(_PADDING[padding])
         self.sizes.append(size)
+        self.total += size + padding
 
     def add_texts(self, values: Sequence[Texts]) -> None:
-        values = [part.compact() for part in values]
-        lengths = [part.lengths for part in values]
-        if any(len(part) and int(part.max()) >= 1 << 32 for part in lengths):
-            raise ValueError("a string of 4 GiB or more cannot be written to the WAL")
-        self.add([part.astype(np.uint32) for part in lengths])
-        self.add([part.data for part in values])
+        lengths = []
+        for part in values:
+            own = np.empty(len(part.offsets) - 1, np.uint32)
+            if lengths_of(part.offsets, own) >= 1 << 32:
+                raise ValueError("a string of 4 GiB or more cannot be written to the WAL")
+            lengths.append(own)
+        self.add(lengths)
+        self.add([part.compact().data for part in values])
 
 
 class Encoder:
@@ -101,17 +114,19 @@ class Encoder:
         heads = [_put_section(section, buffers) for section in sections]
         head = msgpack.packb({"sections": heads, "buffers": buffers.sizes})
         lead = len(head).to_bytes(4, "little") + head
-        pieces = (lead, _PADDING[-len(lead) % ALIGN], *buffers.pieces)
-        size = sum(map(len, pieces))
+        lead += _PADDING[-len(lead) % ALIGN]
+        size = len(lead) + buffers.total
         if size <= JOINED_BYTES:
-            return memoryview(b"".join(pieces))
+            return memoryview(b"".join((lead, *buffers.pieces)))
         room = self._room if size <= len(self._room) else memoryview(bytearray(size))
         if size <= KEPT_BYTES:
             self._room = room
-        at = 0
-        for piece in pieces:
-            room[at : at + len(piece)] = piece
-            at += len(piece)
+        room[: len(lead)] = lead
+        at = len(lead)
+        for piece in buffers.pieces:
+            raw = memoryview(piece).cast("B")
+            room[at : at + len(raw)] = raw
+            at += len(raw)
         return room[:at]
 
 

@@ -130,13 +130,17 @@ def _concat_columns(parts: Sequence[Column | None], sizes: list[int]) -> Column:
 def _concat_small(parts: Sequence[Column | None], sizes: list[int]) -> Column:
     """Columns of few values, which are told apart one by one: as fast as Arrow is for many."""
     numbers: dict[bytes, int] = {}
+    places: dict[int, I32] = {}  # by dictionary: one object for many pushes
     codes = []
     for part, size in zip(parts, sizes, strict=True):
         if part is None:
             codes.append(np.full(size, -1, np.int32))
             continue
-        own = [numbers.setdefault(value, len(numbers)) for value in part.values.tolist()]
-        codes.append(np.array([*own, -1], np.int32)[part.codes])  # the code of no value, -1, is the last place
+        own = places.get(id(part.values))
+        if own is None:
+            found = [numbers.setdefault(value, len(numbers)) for value in part.values.tolist()]
+            own = places[id(part.values)] = np.array([*found, -1], np.int32)
+        codes.append(own[part.codes])  # the code of no value, -1, is the last place
     return Column(np.concatenate(codes), texts(numbers))
 
 

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 
 import google_crc32c
@@ -106,6 +107,7 @@ def segment_name(number: int) -> str:
     return f"{number:012d}.wal"
 
 
+@lru_cache(maxsize=4)
 def salt_of(origin: bytes, number: int) -> bytes:
     """The seed of a segment's checksums."""
     return hashlib.sha256(origin + number.to_bytes(8, "little")).digest()

@@ -1,6 +1,6 @@
 """Index statistics: how much of some streams lies in a time range. No line is read.
 
-LOKI-DIFF(17): Loki answers zeros for what its ingester holds; this is true for memory and blocks alike.
+LOKI-DIFF(7): Loki answers zeros for what its ingester holds; this is true for memory and blocks alike.
 
 Blocks say it in their footers' spans, whose times are read where the range cuts a span; the memtable says it in its
 columns. An entry that stands in two blocks, or in a block and in memory, counts in each: only reading could tell.

@@ -169,7 +169,7 @@ class Store:
                 StorageError when they are refused; nothing of the batch is kept then.
             batch_id: how the sender names it; under one id a batch is stored once.
         """
-        if len(batch) and int(batch.lines.lengths.max()) > MAX_LINE:
+        if batch.lines.nbytes > MAX_LINE and int(batch.lines.lengths.max()) > MAX_LINE:
             done(StorageError("a line of 4 GiB or more cannot be stored"))
             return
         try:

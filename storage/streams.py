@@ -17,9 +17,11 @@ import numpy as np
 import re2
 from numpy.typing import NDArray
 
-from storage.batch import I32, I64, Labels, Mask
+from storage.arrival import Arrival
+from storage.batch import I32, I64, Batch, Labels, Mask
 from storage.errors import CorruptCatalog
-from storage.kernels.order import times_of_stretches, widen_known
+from storage.kernels.arrival import widen_day
+from storage.kernels.order import times_of_stretches
 from storage.labels import labels_id, salted_id
 from storage.rows import spans
 
@@ -268,10 +270,19 @@ class StreamTable(Sequence[Labels]):
         number, low, high = np.empty(len(ts), np.int32), *np.empty((2, len(ts)), np.int64)
         count = times_of_stretches(streams, ts, number, low, high)
         number, low, high = number[:count], low[:count], high[:count]
-        first_day, last_day = int(low.min()) // DAY, int(high.max()) // DAY
+        self._touch(number, low, high, (int(low.min()), int(high.max())), (streams, ts))
+
+    def touch_stretches(self, arrival: Arrival, batch: Batch) -> None:
+        """Notes that the rows of a batch came, of which `arrival` tells."""
+        self._touch(arrival.streams, arrival.low, arrival.high, (arrival.first, arrival.last), (batch.stream, batch.ts))
+
+    def _touch(self, number: I32, low: I64, high: I64, ends: tuple[int, int], rows: tuple[I32, I64]) -> None:
+        """Notes rows: by their stretches where all are of one day."""
+        first_day, last_day = ends[0] // DAY, ends[1] // DAY
         if first_day == last_day:
             self._touch_day(first_day, number, low, high)
             return
+        streams, ts = rows
         days = ts // DAY
         for day in np.unique(days).tolist():
             at = days == day
@@ -279,11 +290,11 @@ class StreamTable(Sequence[Labels]):
 
     def _touch_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
         begin = day * DAY
-        first, last = ((low - begin) // _MS).astype(np.int32), (-((begin - high) // _MS)).astype(np.int32)
         with self._lock:
             old = self._days.get(day)
-            if old is not None and widen_known(old.streams, old.first, old.last, streams, first, last):
+            if old is not None and widen_day(old.streams, old.first, old.last, streams, low, high, begin):
                 return
+        first, last = ((low - begin) // _MS).astype(np.int32), (-((begin - high) // _MS)).astype(np.int32)
         numbers, inverse = np.unique(streams, return_inverse=True)
         firsts = np.full(len(numbers), np.iinfo(np.int32).max, np.int32)
         lasts = np.full(len(numbers), -1, np.int32)

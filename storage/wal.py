@@ -23,6 +23,7 @@ import numpy as np
 from storage.batch import I32, Labels, empty_batch
 from storage.errors import StorageUnavailable
 from storage.figures import Counters
+from storage.kernels.arrival import all_marked
 from storage.record import Encoder, Section
 from storage.segment import Kind, SegmentHeader, pack_header, pack_record, segment_name, sync_directory, write_all
 
@@ -32,8 +33,11 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the kernel says when there is no room: full disk, quota, file size limit."""
 
 
+_NO_STREAMS: I32 = np.zeros(0, np.int32)
+
+
 class SyncMode(StrEnum):
-    """When a record is made durable: before it is acknowledged (LOKI-DIFF(7)), every interval, or at leisure."""
+    """When a record is made durable: before it is acknowledged, every interval, or at leisure."""
 
     COMMIT = "commit"
     INTERVAL = "interval"
@@ -196,6 +200,9 @@ class Wal:
             again = echo.pop(section.tenant, None)
             if again is not None:
                 numbers = np.concatenate([again[1], numbers])
+            if not len(numbers):
+                named.append(section)
+                continue
             table = section.batch.streams
             named.append(replace(section, new_streams=tuple((n, table[n]) for n in numbers.tolist())))
         for tenant, (table, numbers) in echo.items():
@@ -213,10 +220,9 @@ class Wal:
                 grown[: len(known)] = known
             known = self._known[section.tenant] = grown
         parts = (section.batch, *section.more)
-        fresh = [part.stream[~known[part.stream]] for part in parts]
-        if not any(map(len, fresh)):
-            return fresh[0]
-        numbers = np.unique(np.concatenate(fresh))
+        if all(all_marked(part.stream, known) for part in parts):
+            return _NO_STREAMS
+        numbers = np.unique(np.concatenate([part.stream[~known[part.stream]] for part in parts]))
         known[numbers] = True
         return numbers.astype(np.int32)
 

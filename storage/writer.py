@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from storage.arrival import Arrival, arrival_of
 from storage.batch import Batch, empty_batch
 from storage.batchids import BatchId, BatchIds
 from storage.duplicates import new_rows
@@ -67,12 +71,14 @@ class _Taken:
     Attributes:
         section: what goes to the log.
         runs: the same entries for memory; their record has no number yet.
+        arrivals: the times of each run.
         dropped: per item, how many of its entries are in memory already.
         dropped_bytes: line bytes of those.
     """
 
     section: Section
     runs: tuple[Run, ...]
+    arrivals: tuple[Arrival, ...]
     dropped: list[int]
     dropped_bytes: int
 
@@ -109,40 +115,36 @@ class Writer:
         self._deliver = deliver
         self._committed = committed
         self.commit_lock = threading.Lock()
-        self._ready = threading.Condition()
-        self._queue: list[Item] = []
+        # One that is written in C: a condition of Python's takes and drops the interpreter several times a group.
+        self._arriving: SimpleQueue[Item | None] = SimpleQueue()
+        self._waiting: deque[Item] = deque()
+        self._closing = threading.Lock()
         self._stopping = False
+        self._ended = False  # the thread has seen that it is to stop: nothing comes any more
         self._thread = threading.Thread(target=self._run, name="weir-wal", daemon=True)
         self._thread.start()
 
     @property
     def queued(self) -> int:
         """Batches that wait for the next group."""
-        return len(self._queue)
+        return self._arriving.qsize() + len(self._waiting)
 
     def put(self, item: Item) -> None:
-        """Queues a batch."""
-        with self._ready:
+        """Queues a batch. Raises StorageUnavailable once the writer is told to stop."""
+        with self._closing:
             if self._stopping:
                 raise StorageUnavailable("the server is stopping")
-            self._queue.append(item)
-            self._ready.notify()
+            self._arriving.put(item)
 
     def stop(self) -> None:
         """Commits what is queued and ends the thread."""
-        with self._ready:
+        with self._closing:
             self._stopping = True
-            self._ready.notify()
+            self._arriving.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._ready:
-                while not self._queue and not self._stopping:
-                    self._ready.wait()
-                if not self._queue:
-                    return
-                group = self._take_group()
+        while group := self._take_group():
             outcomes = self._commit(group)
 
             try:
@@ -153,13 +155,24 @@ class Writer:
             self._committed()
 
     def _take_group(self) -> list[Item]:
+        """What is queued, up to GROUP_BYTES; waits for the first. Nothing once the writer stops."""
+        waiting = self._waiting
+        block = not waiting and not self._ended
+        with suppress(Empty):
+            while True:
+                item = self._arriving.get(block=block)
+                block = False
+                if item is None:
+                    self._ended = True
+                else:
+                    waiting.append(item)
+        group: list[Item] = []
         size = 0
-        for count, item in enumerate(self._queue):
-            size += item.batch.lines.nbytes
-            if count and size > GROUP_BYTES:
-                group, self._queue = self._queue[:count], self._queue[count:]
-                return group
-        group, self._queue = self._queue, []
+        while waiting:
+            size += waiting[0].batch.lines.nbytes
+            if group and size > GROUP_BYTES:
+                break
+            group.append(waiting.popleft())
         return group
 
     def _commit(self, group: list[Item]) -> list[Receipt | StorageError]:
@@ -238,6 +251,7 @@ class Writer:
         view = tenant.view
         kept: list[int] = []
         runs: list[Run] = []
+        arrivals: list[Arrival] = []
         dropped_bytes = 0
         joined = [
             (some, join_on(tenant.table, tenant.table.intern, [item.batch for item in some]))
@@ -247,23 +261,29 @@ class Writer:
         for some, pushed in joined:
             sizes = [len(item.batch.ts) for item in some]
             batch = pushed
-            keep = new_rows(batch, newest, held) if len(batch) else None
+            arrival = arrival_of(batch, newest)
+            keep = None if arrival.is_new else new_rows(batch, newest, held)
             if keep is not None:
                 batch = take_rows(batch, keep)
                 dropped_bytes += pushed.lines.nbytes - batch.lines.nbytes
                 sizes = np.diff(np.searchsorted(keep, np.cumsum(sizes), side="left"), prepend=0).tolist()
+                arrival = arrival_of(batch, newest)
             kept += sizes
-            if len(batch):
-                runs.append(make_run(batch, 0, 0))
+            if len(batch.ts):
+                runs.append(make_run(batch, 0, 0, (arrival.first, arrival.last)))
+                arrivals.append(arrival)
                 if pushed is not joined[-1][1]:  # for those after it, it counts as memory
-                    newest, held = raised(newest, batch), (*held, runs[-1])
+                    held = (*held, runs[-1])
+                    if not arrival.is_new:
+                        newest = raised(newest, batch)
         requests = tuple(
             Request(rows, item.batch_id.id, item.batch_id.digest) if item.batch_id else Request(rows)
             for rows, item in zip(kept, items, strict=True)
         )
         first, *more = [run.batch for run in runs] or [empty_batch(tenant.table)]
         dropped = [len(item.batch.ts) - rows for rows, item in zip(kept, items, strict=True)]
-        return _Taken(Section(tenant.name, (), requests, first, (), tuple(more)), tuple(runs), dropped, dropped_bytes)
+        section = Section(tenant.name, (), requests, first, (), tuple(more))
+        return _Taken(section, tuple(runs), tuple(arrivals), dropped, dropped_bytes)
 
     def _publish(self, tenant: Tenant, taken: _Taken, seq: int) -> None:
         section = taken.section
@@ -281,8 +301,8 @@ class Writer:
             for run in runs:
                 view = view.with_run(run, len(tenant.table))
             tenant.set_view(view)
-        for run in runs:
-            tenant.table.touch(run.batch.stream, run.batch.ts)
+        for run, arrival in zip(runs, taken.arrivals, strict=True):
+            tenant.table.touch_stretches(arrival, run.batch)
 
 
 def _joinable(items: list[Item]) -> Iterator[list[Item]]:

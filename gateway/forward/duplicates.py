@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import sha256
 
+from gateway.forward.wire import Buffer
 from storage import BatchId
 
 _ID_BYTES = 16
 
 
-def chunk_id(tenant: str, listener: str, tag: bytes, chunk: bytes, entries: bytes) -> BatchId:
+def chunk_id(tenant: str, listener: str, tag: bytes, chunk: bytes, entries: Buffer) -> BatchId:
     """The name under which a chunk is stored once.
 
     Chunk ids alone do not tell chunks apart: Fluent Bit's are a hash of the entries without the tag. The digest is of
@@ -28,11 +29,11 @@ def chunk_id(tenant: str, listener: str, tag: bytes, chunk: bytes, entries: byte
         chunk: the msgpack object under `chunk`.
         entries: as they came, compressed or not.
     """
-    digest = blake2b(entries, digest_size=_ID_BYTES).digest()
-    key = blake2b(digest_size=_ID_BYTES)
-    for part in (tenant.encode(), listener.encode(), tag, chunk, digest):
-        key.update(len(part).to_bytes(8, "big") + part)
-    return BatchId(key.digest(), digest)
+    # SHA-256, for which processors have instructions: half the time of BLAKE2.
+    digest = sha256(entries).digest()[:_ID_BYTES]
+    parts = (tenant.encode(), listener.encode(), tag, chunk, digest)
+    key = sha256(b"".join([len(part).to_bytes(8, "big") + part for part in parts]))
+    return BatchId(key.digest()[:_ID_BYTES], digest)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +56,10 @@ class Turns:
 
     def __init__(self) -> None:
         self._ends: dict[bytes, asyncio.Future[None]] = {}
+
+    def is_under_way(self, identity: BatchId) -> bool:
+        """Whether an arrival of the chunk is on its way."""
+        return identity.id in self._ends
 
     async def take(self, identity: BatchId) -> Turn:
         """Waits until no other arrival of the chunk is on its way.

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import accumulate, pairwise
+from typing import Protocol, TypeVar
 
 from anyio import to_thread
 
 from gateway.forward.compression import unpacker
 from gateway.forward.duplicates import Turn, Turns, chunk_id
-from gateway.forward.messages import Message, Mode
+from gateway.forward.messages import BadMessage, Message, Mode, parse_message
 from gateway.forward.room import NotStored, Patience, Room
+from gateway.forward.singles import Run
+from gateway.forward.together import Entries, Together
 from gateway.logs import event
 from gateway.push.errors import RateLimited
 from gateway.push.metadata import metadata_sizes
@@ -41,8 +45,10 @@ TELL_EVERY = 60.0
 """Seconds between two log lines that say the same of messages that can never be stored."""
 
 _LOGS = 0
+_LISTENER = "forward"
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
+_R = TypeVar("_R")
 
 
 class Mapped(Protocol):
@@ -62,6 +68,44 @@ class Mapper(Protocol):
 
     def __call__(self, tag: bytes, option: Mapping[str, object], entries: bytes, *, now: int, tenant: str) -> Mapped:
         """Maps entries; `now` in ns, `tenant` for entries that name none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tenant:
+    """What one message brings to one tenant.
+
+    Attributes:
+        batch: as mapped.
+        metadata_bytes: of it.
+        verdict: what becomes of it.
+    """
+
+    batch: Batch
+    metadata_bytes: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mapped:
+    """What a message is: by tenant, and entries that could not be used by reason."""
+
+    tenants: Mapping[str, _Tenant]
+    bad: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parsed:
+    """A message as far as it can be read without asking for anything.
+
+    Attributes:
+        message: as parsed.
+        identity: of its chunk, if it is to be acknowledged.
+        mapped: None for one whose entries are compressed.
+    """
+
+    message: Message
+    identity: BatchId | None = None
+    mapped: _Mapped | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -118,41 +162,124 @@ class Intake:
         self._hold = settings.forward.hold_ack / _NS_PER_SECOND
         self._most = min(settings.forward.max_unpacked, gateway.ingest.limit)
         self._turns = Turns()
+        self._together = Together(self._map_alike)
         self._told: dict[str, float] = {}
 
-    async def take(self, message: Message, size: int) -> Taken:
+    async def take(self, data: bytes) -> Taken:
         """Takes one message in, in order; it is stored once `settle` has returned.
 
         Args:
-            message: as parsed.
-            size: bytes of it as it came.
+            data: the message as it came.
 
         Raises:
             NotStored: nothing could be taken in for as long as an acknowledgement may be held back.
         """
-        taken = self.nothing(message.chunk, size)
+        taken = self.nothing(None, len(data))
         try:
-            if message.signal != _LOGS:
-                self.drop("signal", message.tag)
-                return taken
-            await taken.room.take(size)
-            if message.chunk is not None:
-                if size < INLINE_BYTES:
-                    identity = self._identify(message)
-                else:
-                    identity = await to_thread.run_sync(self._identify, message, limiter=decoding)
-                taken.identity = identity
-                taken.turn = await self._turns.take(identity)
-            entries = await self._unpacked(message, taken)
-            if entries:
-                await self._hand_over(message, entries, taken)
+            await taken.room.take(len(data))
+            await self._take(data, taken)
+        except BadMessage as bad:
+            taken.room.give_back()
+            taken.chunk = bad.chunk
+            self._figures.messages["unreadable"] += 1
+            self.drop(bad.reason, b"")
         except BaseException:
             taken.end()
             raise
         return taken
 
+    async def _take(self, data: bytes, taken: Taken) -> None:
+        parsed = await _run(len(data), self._parse, data)
+        message = parsed.message
+        taken.chunk, taken.identity = message.chunk, parsed.identity
+        self._figures.messages[message.mode] += 1
+        if message.signal != _LOGS:
+            taken.room.give_back()
+            self.drop("signal", message.tag)
+            return
+        if parsed.identity is not None:
+            taken.turn = await self._turns.take(parsed.identity)
+        mapped = parsed.mapped
+        if mapped is None and (entries := await self._unpacked(message, taken)):
+            mapped = await _run(len(entries), self._map, message, entries)
+        if mapped is not None:
+            await self._hand_over(message, mapped, taken)
+
+    async def take_run(self, run: Run, add: Callable[[Taken], None]) -> None:
+        """Takes messages of one event each in, in order.
+
+        Args:
+            run: of one connection.
+            add: gets what is on its way, in order.
+
+        Raises:
+            NotStored: as `take`.
+        """
+        self._figures.messages[Mode.MESSAGE] += len(run)
+        if not run.chunks:
+            taken = self.nothing(None, run.size)
+            with _ended_if_it_fails([taken]):
+                await taken.room.take(run.size)
+                await self._hand_over_run(run, 0, len(run), [taken], add)
+            return
+        held: list[Taken] = []
+        ends = [0, *accumulate(run.sizes)]
+        for number, (start, end) in enumerate(pairwise(ends)):
+            taken = self.nothing(run.chunks[number], run.size // len(run))
+            identity = chunk_id(self._tenant, _LISTENER, run.tag, run.chunks[number], run.entries[start:end])
+            with _ended_if_it_fails([*held, taken]):
+                if not taken.room.take_now(taken.size) or self._turns.is_under_way(identity):
+                    # What it waits for may be one that is held here.
+                    await self._hand_over_run(run, number - len(held), number, held, add)
+                    held = []
+                    if not taken.room.is_taken:
+                        await taken.room.take(taken.size)
+                taken.identity = identity
+                taken.turn = await self._turns.take(identity)
+            held.append(taken)
+        with _ended_if_it_fails(held):
+            await self._hand_over_run(run, len(run) - len(held), len(run), held, add)
+
+    async def _hand_over_run(
+        self, run: Run, first: int, last: int, held: Sequence[Taken], add: Callable[[Taken], None]
+    ) -> None:
+        """Hands the messages first .. last of a run over, as one `taken` or as many."""
+        if not held:
+            return
+        begin = sum(run.sizes[:first])
+        sizes = [sum(run.sizes[first:last])] if len(held) == 1 else run.sizes[first:last]
+        ends = list(accumulate(sizes, initial=begin))
+        entries = run.entries[begin : ends[-1]]
+        rows = [last - first] if len(held) == 1 else [1] * len(held)
+        found = None
+        if len(entries) < INLINE_BYTES:
+            found = await self._together.put(run.tag, entries, rows)
+        if found is not None:
+            tenant, batches = found
+            for taken, batch in zip(held, batches, strict=True):
+                taken.parts = [_Part(tenant, batch, self._put(tenant, batch, taken))]
+                add(taken)
+            return
+        for taken, start, end in zip(held, ends, ends[1:], strict=False):
+            own = run.entries[start:end]
+            message = Message(Mode.MESSAGE, run.tag, own, chunk=taken.chunk)
+            await self._hand_over(message, await _run(len(own), self._map, message, own), taken)
+            add(taken)
+
+    def _map_alike(self, tag: bytes, entries: bytes, rows: int) -> Entries | None:
+        """A `together.MapAlike`."""
+        found = self._map(Message(Mode.MESSAGE, tag, entries), entries)
+        if found.bad or len(found.tenants) != 1:
+            return None
+        ((tenant, part),) = found.tenants.items()
+        batch = part.verdict.batch
+        if part.verdict.error is not None or batch is None or len(batch) != rows:
+            return None
+        self._count(tenant, part, part.verdict)
+        return Entries(tenant, batch)
+
     def nothing(self, chunk: bytes | None, size: int = 0) -> Taken:
-        """A message that brings nothing, but whose chunk may have to be acknowledged."""
+        """A message that brings nothing yet, but whose chunk may have to be acknowledged."""
         patience = Patience(asyncio.get_running_loop().time() + self._hold)
         return Taken(chunk, size, Room(self._gateway.ingest, patience), patience, None, None)
 
@@ -182,9 +309,17 @@ class Intake:
             shown = {"tag": tag[:200].decode("utf-8", "replace"), **more}
             event(_log, logging.WARNING, what, exc_info=None, **shown)
 
-    def _identify(self, message: Message) -> BatchId:
-        assert message.chunk is not None
-        return chunk_id(self._tenant, "forward", message.tag, message.chunk, message.entries)
+    def _parse(self, data: bytes) -> _Parsed:
+        """Whatever can be done with a message's bytes in one go. In any thread. Raises BadMessage."""
+        message = parse_message(data)
+        if message.signal != _LOGS:
+            return _Parsed(message)
+        identity = None
+        if message.chunk is not None:
+            identity = chunk_id(self._tenant, _LISTENER, message.tag, message.chunk, message.entries)
+        if message.mode is Mode.PACKED and unpacker(message.entries) is not None:
+            return _Parsed(message, identity)
+        return _Parsed(message, identity, self._map(message, message.entries) if message.entries else None)
 
     async def _unpacked(self, message: Message, taken: Taken) -> bytes:
         """The entries; none where the payload unpacks to more than is allowed, or to nothing."""
@@ -211,42 +346,41 @@ class Intake:
             self._tell("a compressed payload is damaged; what could be unpacked of it is kept", message.tag)
         return b"".join(pieces)
 
-    async def _hand_over(self, message: Message, entries: bytes, taken: Taken) -> None:
-        mapped, verdicts = await self._run(len(entries), message, entries)
+    async def _hand_over(self, message: Message, mapped: _Mapped, taken: Taken) -> None:
         for reason, count in mapped.bad.items():
             self._figures.bad_entries[reason] += count
             self._tell(f"entries that could not be used as they were: {reason}", message.tag)
+        admitted = [
+            (tenant, (await self._admitted(tenant, part, message, taken)).batch)
+            for tenant, part in mapped.tenants.items()
+        ]
         taken.parts = [
-            _Part(tenant, verdict.batch, self._put(tenant, verdict.batch, taken))
-            for tenant, verdict in [
-                (tenant, await self._admitted(tenant, mapped.batches[tenant], verdict, message, taken))
-                for tenant, verdict in verdicts.items()
-            ]
-            if verdict.batch is not None
+            _Part(tenant, batch, self._put(tenant, batch, taken)) for tenant, batch in admitted if batch is not None
         ]
 
-    async def _run(self, size: int, message: Message, entries: bytes) -> tuple[Mapped, dict[str, Verdict]]:
-        if size < INLINE_BYTES:
-            return self._map(message, entries)
-        return await to_thread.run_sync(self._map, message, entries, limiter=decoding)
-
-    def _map(self, message: Message, entries: bytes) -> tuple[Mapped, dict[str, Verdict]]:
+    def _map(self, message: Message, entries: bytes) -> _Mapped:
+        """In any thread."""
         mapped = self._mapper(message.tag, message.option, entries, now=time.time_ns(), tenant=self._tenant)
-        return mapped, {tenant: self._validated(tenant, batch) for tenant, batch in mapped.batches.items()}
+        tenants = {}
+        for tenant, batch in mapped.batches.items():
+            has_metadata = batch.metadata or batch.rest is not None
+            metadata = int(metadata_sizes(batch)[0].sum()) if has_metadata else 0
+            tenants[tenant] = _Tenant(batch, metadata, self._validated(tenant, batch))
+        return _Mapped(tenants, mapped.bad)
 
     def _validated(self, tenant: str, batch: Batch) -> Verdict:
         gateway = self._gateway
         return validate(batch, tenant, gateway.settings.limits_for(tenant), time.time_ns(), gateway.stream_states)
 
-    async def _admitted(self, tenant: str, batch: Batch, verdict: Verdict, message: Message, taken: Taken) -> Verdict:
+    async def _admitted(self, tenant: str, part: _Tenant, message: Message, taken: Taken) -> Verdict:
         """The verdict on a batch once the tenant's rate lets it in."""
-        patience = taken.patience
+        patience, verdict = taken.patience, part.verdict
         while verdict.batch is None and isinstance(verdict.error, RateLimited):
             if not patience.left:
                 raise NotStored("rate_limited", str(verdict.error))
             await patience.pause()
-            verdict = self._validated(tenant, batch)
-        self._count(tenant, batch, verdict)
+            verdict = self._validated(tenant, part.batch)
+        self._count(tenant, part, verdict)
         if verdict.error is not None:
             self._tell("entries refused", message.tag, tenant=tenant, error=str(verdict.error)[:500])
         return verdict
@@ -266,15 +400,31 @@ class Intake:
             await patience.pause()
             part.stored = self._put(part.tenant, part.batch, taken)
 
-    def _count(self, tenant: str, batch: Batch, verdict: Verdict) -> None:
-        metrics = self._gateway.metrics
+    def _count(self, tenant: str, part: _Tenant, verdict: Verdict) -> None:
+        metrics, batch = self._gateway.metrics, part.batch
         if len(batch):
-            metadata = int(metadata_sizes(batch)[0].sum()) if batch.metadata or batch.rest is not None else 0
             lag = (time.time_ns() - int(batch.ts.max())) // _NS_PER_MS
-            metrics.push_received(tenant, batch.lines.lengths, metadata, lag, CLIENT, "", "", False)
+            metrics.push_received(tenant, batch.lines.lengths, part.metadata_bytes, lag, CLIENT, "", "", False)
         if verdict.sanitised:
             metrics.sanitised(tenant, verdict.sanitised)
         for discard in verdict.discarded:
             metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes)
         for mutation in verdict.mutated:
             metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
+
+
+async def _run(size: int, work: Callable[..., _R], *args: object) -> _R:
+    """Runs what takes as long as so many bytes: here, or in a thread."""
+    if size < INLINE_BYTES:
+        return work(*args)
+    return await to_thread.run_sync(work, *args, limiter=decoding)
+
+
+@contextmanager
+def _ended_if_it_fails(held: Sequence[Taken]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for taken in held:
+            taken.end()
+        raise

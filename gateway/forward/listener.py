@@ -22,8 +22,9 @@ from config.settings import Settings
 from gateway.forward.buffers import Buffers
 from gateway.forward.figures import ForwardFigures
 from gateway.forward.handshake import Doorkeeper, own_hostname
+from gateway.forward.incoming import READ_BYTES, Incoming
 from gateway.forward.intake import Intake, Mapper
-from gateway.forward.session import READ_BYTES, Session
+from gateway.forward.session import Session, first_inbox
 from gateway.listener import CannotListen
 from gateway.logs import event
 from gateway.state import Gateway
@@ -158,6 +159,7 @@ class ForwardListener:
         self._accepting: asyncio.Task[None] | None = None
         self._heartbeats: asyncio.DatagramTransport | None = None
         self._stopping = False
+        self._scratch = memoryview(bytearray(READ_BYTES))
 
     @property
     def address(self) -> str:
@@ -217,12 +219,11 @@ class ForwardListener:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
-        reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        incoming = Incoming(first_inbox(self._settings, self._doorkeeper), self._scratch)
         tls = self._sockets.tls
         try:
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
+            await loop.connect_accepted_socket(
+                lambda: incoming,
                 connection,
                 ssl=tls,
                 ssl_handshake_timeout=self._settings.handshake_timeout / _NS_PER_SECOND if tls is not None else None,
@@ -235,9 +236,8 @@ class ForwardListener:
             return
         except OSError:
             return  # a probe of the port
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         session = Session(
-            reader, writer, client, self._settings, self._intake, self._buffers, self._doorkeeper, self._figures
+            incoming, client, self._settings, self._intake, self._buffers, self._doorkeeper, self._figures
         )
         task = asyncio.current_task()
         assert task is not None  # this is one

@@ -55,6 +55,18 @@ class Room:
         self._patience = patience
         self._held = 0
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether it holds any."""
+        return self._held > 0
+
+    def take_now(self, size: int) -> bool:
+        """Takes room for `size` bytes more if it is there; whether it is."""
+        if not self._budget.take(size):
+            return False
+        self._held += size
+        return True
+
     async def take(self, size: int) -> None:
         """Takes room for `size` bytes more when it is there.
 

@@ -10,27 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-
-from anyio import to_thread
 
 from config.forward import Forward
 from gateway.forward.buffers import Buffers
 from gateway.forward.figures import ForwardFigures
 from gateway.forward.handshake import Doorkeeper, Refused
+from gateway.forward.incoming import Incoming
 from gateway.forward.intake import Intake, Taken
-from gateway.forward.messages import NIL, BadMessage, Message, Mode, ack, parse_message
+from gateway.forward.messages import NIL, ack
 from gateway.forward.room import NotStored
-from gateway.forward.wire import BadWire, Inbox
+from gateway.forward.singles import in_runs
+from gateway.forward.wire import BadWire, Inbox, Messages
 from gateway.logs import event
-from gateway.push.threads import INLINE_BYTES, decoding
 
 _log = logging.getLogger("weir.forward")
-
-READ_BYTES = 256 << 10
-"""Read from a connection at a time, at most."""
 
 SLOWEST = 64 << 10
 """Bytes a second that a message must make beyond forward.message_timeout."""
@@ -57,13 +51,21 @@ class BadConnection(Exception):  # noqa: N818 - named for what it is
         self.reason = reason
 
 
+def first_inbox(settings: Forward, doorkeeper: Doorkeeper | None) -> Inbox:
+    """Where the first bytes of a connection go."""
+    return _inbox(settings) if doorkeeper is None else Inbox(_PING_BYTES, 2)
+
+
+def _inbox(settings: Forward) -> Inbox:
+    return Inbox(settings.max_message, settings.max_depth)
+
+
 class Session:
     """One connection. `run` is its life."""
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        incoming: Incoming,
         client: str,
         settings: Forward,
         intake: Intake,
@@ -71,7 +73,7 @@ class Session:
         doorkeeper: Doorkeeper | None,
         figures: ForwardFigures,
     ) -> None:
-        self._reader, self._writer = reader, writer
+        self._incoming = incoming
         self._client = client
         self._settings = settings
         self._intake = intake
@@ -79,17 +81,23 @@ class Session:
         self._doorkeeper = doorkeeper
         self._figures = figures
         self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox(settings.max_message, settings.max_depth)
         self._unsettled: deque[Taken] = deque()
         self._in_flight = 0
         self._changed = asyncio.Event()  # more to settle, or less
         self._settler: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended: BadConnection | OSError | None = None
-        self._stopping = self._waiting = self._woken = False
+        self._stopping = False
         self._partial_for = 0.0
-        self._received = 0
-        self.last_read = self._loop.time()
+
+    @property
+    def last_read(self) -> float:
+        """Seconds of the event loop's clock at which bytes came last."""
+        return self._incoming.last_read
+
+    @property
+    def _inbox(self) -> Inbox:
+        return self._incoming.inbox
 
     async def run(self) -> None:
         """Serves the connection to its end."""
@@ -101,7 +109,7 @@ class Session:
             self._tell(error.reason, str(error))
         except asyncio.CancelledError:
             if self._ended is None:
-                self._writer.transport.abort()
+                self._incoming.transport.abort()
                 raise
             if isinstance(self._ended, BadConnection):
                 self._tell(self._ended.reason, str(self._ended))
@@ -109,11 +117,7 @@ class Session:
             if len(self._inbox):
                 self._tell("cut_short", "the client broke off in the middle of a message")
         finally:
-            # What a client did not read by now it need not have; an orderly end has waited for it.
-            if not self._writer.is_closing():
-                if self._writer.transport.get_write_buffer_size():
-                    self._writer.transport.abort()
-                self._writer.close()
+            self._incoming.close()  # an orderly end has waited until all was read
             self._settler.cancel()
             self._buffers.release(self)
             self._drop_unsettled()
@@ -134,9 +138,7 @@ class Session:
     def stop(self) -> None:
         """Reads no further than the message that has begun to come, acknowledges what came, closes."""
         self._stopping = True
-        if self._waiting and not len(self._inbox) and self._task is not None:
-            self._woken = True
-            self._task.cancel()
+        self._incoming.wake()
 
     def crowd_out(self) -> None:
         """Ends the connection in favour of others (Buffers)."""
@@ -152,31 +154,29 @@ class Session:
     async def _shake_hands(self, doorkeeper: Doorkeeper) -> bool:
         """Whether the client is in. One that leaves without a word was a heartbeat."""
         greeting = doorkeeper.greet()
-        self._writer.write(greeting.hello())
-        inbox = Inbox(_PING_BYTES, 2)
+        self._incoming.write(greeting.hello())
+        inbox = self._inbox
         try:
             async with asyncio.timeout(self._settings.handshake_timeout / _NS_PER_SECOND):
                 while not (found := inbox.take()):
-                    if not (data := await self._reader.read(_PING_BYTES)):
+                    if (self._stopping and not len(inbox)) or not await self._incoming.more(None):
                         if len(inbox):
                             raise BadConnection("cut_short", "the client left in the middle of its PING")
                         await self._close()
                         return False
-                    self._received += len(data)
-                    inbox.feed(data)
         except TimeoutError as error:
             raise BadConnection("handshake_timeout", "no PING within forward.handshake_timeout") from error
+        ping, *early = found.tolist()
         try:
-            self._writer.write(greeting.check(found[0]))
+            self._incoming.write(greeting.check(ping))
         except Refused as refused:
             self._tell("handshake", str(refused))
-            self._writer.write(refused.pong)
+            self._incoming.write(refused.pong)
             await self._close()
             return False
         # A client may send before it has read the PONG.
-        for message in found[1:]:
-            self._inbox.feed(message)
-        self._inbox.feed(inbox.rest())
+        self._incoming.inbox = _inbox(self._settings)
+        self._inbox.feed(b"".join(early) + inbox.rest())
         return True
 
     async def _messages(self) -> None:
@@ -188,15 +188,13 @@ class Session:
             if self._stopping and not len(self._inbox):
                 return
             await self._buffers.grow(self, len(self._inbox))
-            data = await self._read()
-            if not data:
+            if not await self._more():
                 break
-            self._inbox.feed(data)
         if len(self._inbox):
             raise BadConnection("cut_short", "the client left in the middle of a message")
 
-    async def _read(self) -> bytes:
-        """What comes next; b"" at the end."""
+    async def _more(self) -> bool:
+        """Waits until more has come; False at the end."""
         partial = len(self._inbox)
         seconds: float | None
         if partial:
@@ -204,68 +202,32 @@ class Session:
         else:
             seconds = self._settings.idle_timeout / _NS_PER_SECOND or None
         began = self._loop.time()
-        self._waiting = True
         try:
-            async with asyncio.timeout(seconds):
-                data = await self._reader.read(READ_BYTES)
-        except asyncio.CancelledError:
-            if not self._woken or self._task is None:
-                raise
-            self._woken = False
-            self._task.uncancel()
-            return b""
+            more = await self._incoming.more(seconds)
         except TimeoutError as error:
-            if partial:
+            if len(self._inbox) > partial:  # slow, but maybe not too slow for what it is
+                more = True
+            elif partial:
                 raise BadConnection("slow", "a message did not come whole within forward.message_timeout") from error
-            if self._unsettled:
-                return await self._read()
-            raise BadConnection("idle", "no message within forward.idle_timeout") from error
-        finally:
-            self._waiting = False
-        self.last_read = self._loop.time()
+            elif self._unsettled:
+                more = True
+            else:
+                raise BadConnection("idle", "no message within forward.idle_timeout") from error
         if partial:  # only the time it makes us wait counts, not ours
-            self._partial_for += self.last_read - began
-        self._received += len(data)
-        return data
+            self._partial_for += self._loop.time() - began
+        return more
 
     # -- taking in
 
-    async def _take_in(self, messages: Sequence[bytes]) -> None:
-        alike: list[Message] = []
-        size = 0
-        for data in messages:
-            if data[0] == NIL:
-                continue
-            try:
-                message = await self._parsed(data)
-            except BadMessage as bad:
-                await self._take(alike, size)
-                alike, size = [], 0
-                self._figures.messages["unreadable"] += 1
-                self._intake.drop(bad.reason, b"")
-                self._add(self._intake.nothing(bad.chunk))
-                continue
-            self._figures.messages[message.mode] += 1
-            if alike and not _go_together(alike[0], message):
-                await self._take(alike, size)
-                alike, size = [], 0
-            alike.append(message)
-            size += len(data)
-        await self._take(alike, size)
-
-    async def _parsed(self, data: bytes) -> Message:
-        if len(data) < INLINE_BYTES:
-            return parse_message(data)
-        return await to_thread.run_sync(parse_message, data, limiter=decoding)
-
-    async def _take(self, alike: Sequence[Message], size: int) -> None:
-        if not alike:
-            return
-        message = alike[0]
-        if len(alike) > 1:
-            message = replace(message, entries=b"".join([each.entries for each in alike]))
-        await self._settled(max(0, self._settings.max_in_flight - size))
-        self._add(await self._intake.take(message, size))
+    async def _take_in(self, messages: Messages) -> None:
+        for found in in_runs(messages):
+            if isinstance(found, bytes):
+                if found[0] != NIL:
+                    await self._settled(max(0, self._settings.max_in_flight - len(found)))
+                    self._add(await self._intake.take(found))
+            else:
+                await self._settled(max(0, self._settings.max_in_flight - found.size))
+                await self._intake.take_run(found, self._add)
 
     def _add(self, taken: Taken) -> None:
         self._in_flight += taken.size
@@ -300,11 +262,13 @@ class Session:
 
     async def _acknowledge(self, chunk: bytes) -> None:
         # One write, one segment: some clients take what one read brings for one whole acknowledgement.
-        self._writer.write(ack(chunk))
+        self._incoming.write(ack(chunk))
         self._figures.acks += 1
+        if not self._incoming.is_full:
+            return
         try:
             async with asyncio.timeout(ACK_WRITE):
-                await self._writer.drain()
+                await self._incoming.drain()
         except TimeoutError as error:
             raise BadConnection("acks_unread", "the client does not read its acknowledgements") from error
 
@@ -323,12 +287,10 @@ class Session:
     async def _close(self) -> None:
         with suppress(OSError):
             async with asyncio.timeout(LINGER):
-                await self._writer.drain()
-                if self._writer.can_write_eof():
-                    self._writer.write_eof()
-                while not self._reader.at_eof() and await self._reader.read(READ_BYTES):
-                    pass
-        self._writer.close()
+                await self._incoming.drain()
+                if self._incoming.transport.can_write_eof():
+                    self._incoming.transport.write_eof()
+                await self._incoming.discard()
 
     def _tell(self, reason: str, text: str) -> None:
         self._figures.closed[reason] += 1
@@ -338,15 +300,5 @@ class Session:
             f"forward connection closed: {text}",
             reason=reason,
             client=self._client,
-            received=self._received,
+            received=self._incoming.received,
         )
-
-
-def _go_together(first: Message, second: Message) -> bool:
-    """Whether two single messages can be taken in as one: nobody asks to hear of either."""
-    return (
-        first.mode is second.mode is Mode.MESSAGE
-        and first.chunk is second.chunk is None
-        and first.tag == second.tag
-        and first.option == second.option
-    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
 import numpy as np
 
 from gateway.forward.kernels.skip import (
@@ -16,8 +20,14 @@ from gateway.forward.kernels.skip import (
 )
 from storage.batch import I64
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Bytes, wherever they are."""
+
 MESSAGES_A_TURN = 512
 """Messages found in one go."""
+
+PATIENCE = 256 << 10
+"""Bytes of a message in part after which whoever reads looks at it again, to ask for room."""
 
 _ANY_SIZE = 1 << 62
 _FAULTS = {
@@ -40,6 +50,26 @@ class BadWire(Exception):  # noqa: N818 - named for what came
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Messages:
+    """Whole messages, one behind the other.
+
+    Attributes:
+        data: their bytes.
+        ends: int64[k], where each ends.
+    """
+
+    data: bytes
+    ends: I64
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def tolist(self) -> list[bytes]:
+        """Each of them."""
+        return [self.data[start:end] for start, end in pairwise([0, *self.ends.tolist()])]
+
+
 class Inbox:
     """What has come of one connection and is not taken yet."""
 
@@ -48,12 +78,18 @@ class Inbox:
         self._bytes = bytearray()
         self._state = np.zeros(STACK + most_depth, np.int64)
         self._ends = np.zeros(MESSAGES_A_TURN, np.int64)
+        self._looked_at = 0
 
     def __len__(self) -> int:
         """Bytes held; after `take` has given nothing, those of a message that came in part."""
         return len(self._bytes)
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def enough(self) -> int:
+        """Bytes with which it is worth to `take` again: the next message may be whole, or has become much longer."""
+        return max(self._looked_at + 1, min(int(self._state[POSITION]), self._looked_at + PATIENCE))
+
+    def feed(self, data: Buffer) -> None:
         """More came."""
         self._bytes += data
 
@@ -61,7 +97,7 @@ class Inbox:
         """What has not been taken; the inbox is not to be used again."""
         return bytes(self._bytes)
 
-    def take(self) -> list[bytes]:
+    def take(self) -> Messages:
         """The next messages that are whole, MESSAGES_A_TURN at most; none: more has to come.
 
         A top-level nil, which is a heartbeat (Forward protocol v1), is a message of one byte.
@@ -70,27 +106,32 @@ class Inbox:
             BadWire: the next message is at fault. Messages before it are given first.
         """
         if not self._bytes:
-            return []
-        # Released before the buffer changes its size: a bytearray that is looked at cannot.
-        view = np.frombuffer(self._bytes, np.uint8)
-        found = skip_objects(view, self._state, self._ends, self._most_bytes, self._most_depth, True)
-        del view
-        if found < 0:
-            reason, text = _FAULTS[found]
-            raise BadWire(reason, text)
-        if not found:
-            return []
-        messages, start = [], 0
-        for end in self._ends[:found].tolist():
-            messages.append(bytes(self._bytes[start:end]))
-            start = end
-        del self._bytes[:start]
-        self._state[POSITION] -= start
-        self._state[START] -= start
+            return _NONE
+        # Views end before the buffer changes its size: a bytearray that is looked at cannot.
+        with memoryview(self._bytes) as view:
+            found = skip_objects(
+                np.frombuffer(view, np.uint8), self._state, self._ends, self._most_bytes, self._most_depth, True
+            )
+            if found < 0:
+                reason, text = _FAULTS[found]
+                raise BadWire(reason, text)
+            self._looked_at = len(view)
+            if not found:
+                return _NONE
+            ends = self._ends[:found].copy()
+            size = int(ends[-1])
+            messages = Messages(bytes(view[:size]), ends)
+        del self._bytes[:size]
+        self._looked_at -= size
+        self._state[POSITION] -= size
+        self._state[START] -= size
         return messages
 
 
-def object_ends(data: bytes, first: int, count: int, most_depth: int = 1024) -> I64:
+_NONE = Messages(b"", np.zeros(0, np.int64))
+
+
+def object_ends(data: Buffer, first: int, count: int, most_depth: int = 1024) -> I64:
     """Where objects that stand one after the other end.
 
     Args:

@@ -30,8 +30,8 @@ def stream_rules(limits: Limits) -> StreamRules:
 def refuse_unset_times(batch: Batch, sizes: I64, refusals: Refusals) -> tuple[Mask | None, PushError | None]:
     """Refuses entries at or before 1970-01-01T00:00:00Z, which is what a time that was never set looks like.
 
-    Loki refuses everything before its schema begins, as an internal error (500) that names the time in ms. We have no
-    schema; the epoch is where ours would begin. LOKI-DIFF(13): the other entries of the push are stored.
+    Loki refuses to begin a stream with an entry before its schema begins, as an internal error (500) that names the
+    time in ms, and stores the other streams of the push. We have no schema; the epoch is where ours would begin.
 
     Returns:
         Which entries stay (None: all), and the error.

@@ -38,11 +38,10 @@ def count_push(metrics: Metrics, sender: Sender, batch: Batch, verdict: Verdict)
     """Counts a decoded push and what validation made of it."""
     metadata = int(metadata_sizes(batch)[0].sum()) if batch.metadata or batch.rest is not None else 0
     tenant, door = sender.tenant, sender.format
-    newest = -1 if not len(batch) else int(batch.ts[0] if len(batch) == 1 else batch.ts.max())
-    lag = (time.time_ns() - newest) // _NS_PER_MS if len(batch) else -1
+    lag = (time.time_ns() - verdict.received.newest) // _NS_PER_MS if len(batch) else -1
     metrics.push_received(
         tenant,
-        batch.lines.lengths,
+        verdict.received.lengths,
         metadata,
         lag,
         sender.user_agent,

@@ -23,13 +23,22 @@ from storage.batch import I32, I64, Batch, Column, Labels, Mask, Texts, texts
 _NO_LEVEL = -1
 
 
-def level_column(batch: Batch, fields: Sequence[str] = (), max_depth: int = 2) -> Column | None:
+def labels_tell_level(streams: Sequence[Labels], fields: Sequence[str] = ()) -> bool:
+    """Whether one of the label sets has one of the names that hold a level (none: Loki's list)."""
+    wanted = frozenset(fields or LEVEL_FIELDS)
+    return any(name in wanted for labels in streams for name, _ in labels)
+
+
+def level_column(
+    batch: Batch, fields: Sequence[str] = (), max_depth: int = 2, *, labels_tell: bool = True
+) -> Column | None:
     """The `detected_level` of every entry that gets one; None where none does.
 
     Args:
         batch: metadata names already sanitised, values that are empty still there: an empty level is none.
         fields: names that hold a level, best first; none: Loki's list.
         max_depth: nested objects searched in a JSON line, the root counting; 0: all.
+        labels_tell: whether one of the batch's label sets may say a level; see `labels_tell_level`.
     """
     if not len(batch):
         return None
@@ -37,7 +46,8 @@ def level_column(batch: Batch, fields: Sequence[str] = (), max_depth: int = 2) -
     found = _Found(len(batch))
     if batch.metadata or batch.rest is not None:
         found.from_column(take_column(batch, DETECTED_LEVEL), normalise_level)
-    found.from_streams(batch, names)
+    if labels_tell:
+        found.from_streams(batch, names)
     if batch.metadata or batch.rest is not None:
         for name in names:
             if name in batch.metadata or batch.rest is not None:

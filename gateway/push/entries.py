@@ -66,6 +66,32 @@ def truncate_lines(batch: Batch, limits: Limits) -> tuple[Batch, tuple[Mutation,
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What one glance at a batch says.
+
+    Attributes:
+        lengths: int64[n], bytes of each line.
+        oldest: ns, the first time of all; of no entries the last there is.
+        newest: ns, the last time; of no entries the first there is.
+        longest: bytes of the longest line.
+        in_order: all streams have entries, and stand one after the other in the order of their numbers.
+    """
+
+    lengths: I64
+    oldest: int
+    newest: int
+    longest: int
+    in_order: bool
+
+
+def measure(batch: Batch) -> Measured:
+    """Looks at every entry of a batch."""
+    lengths: I64 = np.empty(len(batch), np.int64)
+    ts, offsets, stream = map(np.ascontiguousarray, (batch.ts, batch.lines.offsets, batch.stream))
+    return Measured(lengths, *measure_entries(ts, offsets, stream, len(batch.streams), lengths))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Faults:
     """What is wrong with entries.
 
@@ -93,11 +119,9 @@ class Checked:
     faults: Faults | None
 
 
-def check_entries(batch: Batch, limits: Limits, now: int) -> Checked:
-    """Looks at every entry of a batch."""
-    lengths: I64 = np.empty(len(batch), np.int64)
-    offsets = np.ascontiguousarray(batch.lines.offsets)
-    oldest, newest, longest = measure_entries(np.ascontiguousarray(batch.ts), offsets, lengths)
+def check_entries(batch: Batch, measured: Measured, limits: Limits, now: int) -> Checked:
+    """What is wrong with the entries of a batch, given what a glance at it says."""
+    lengths, oldest, newest, longest = measured.lengths, measured.oldest, measured.newest, measured.longest
     sizes = lengths
     found: list[tuple[Fault, Mask, I64]] = []
 
@@ -138,7 +162,7 @@ def _int64(ns: int) -> int:
 
 
 def refuse_entries(batch: Batch, entry_sizes: I64, found: Faults, limits: Limits, now: int, refusals: Refusals) -> None:
-    """Counts and words the faults. Texts are made once for each different one, and no more than are told."""
+    """Counts and words the faults. Texts are made once for each different one."""
     wrong = np.flatnonzero(found.kinds)
     faults = found.kinds[wrong]
     lines = np.bincount(faults, minlength=len(Fault))
@@ -153,15 +177,10 @@ def refuse_entries(batch: Batch, entry_sizes: I64, found: Faults, limits: Limits
     times = np.diff(np.append(starts, len(order)))
     firsts = order[starts]
     by_appearance = np.argsort(firsts, kind="stable")
-    told = 0
     for group in by_appearance.tolist():
-        if refusals.is_full:
-            break
         at = int(firsts[group])
         labels = labels_text(batch.streams[int(streams[at])])
         refusals.tell(_text(Fault(faults[at]), labels, int(details[at]), limits, now), int(times[group]))
-        told += 1
-    refusals.leave_untold(int(times[by_appearance[told:]].sum()))
 
 
 def _text(fault: Fault, labels: str, detail: int, limits: Limits, now: int) -> str:

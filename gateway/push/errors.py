@@ -1,7 +1,7 @@
 """What the push door raises. gateway/errors.py alone turns these into statuses.
 
-The text of each is the body of the answer without its final newline. Where it quotes bytes of the request that are not
-UTF-8, they are replaced by U+FFFD (LOKI-DIFF(6)): Loki sends them raw, under a header that says UTF-8.
+The text of each is the body of the answer without its final newline. Bytes of the request that it quotes and that are
+not UTF-8 stand in it as lone surrogates (PEP 383): the answer has them as they came, as Loki's has.
 """
 
 from __future__ import annotations

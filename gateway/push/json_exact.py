@@ -34,7 +34,7 @@ Metadata: TypeAlias = list[tuple[str, bytes]]
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class ReadEntry:
     """One entry as it is read; what a body leaves out stays as Go's zero values have it."""
 
     ts: int = ZERO_TIME
@@ -43,20 +43,28 @@ class _Entry:
 
 
 @dataclass(slots=True, eq=False)
-class _Stream:
+class ReadStream:
     """One stream as it is read. `labels` is a text, or the pairs of a JSON object."""
 
     labels: bytes | dict[str, str] = b""
-    entries: list[_Entry] = field(default_factory=list)
+    entries: list[ReadEntry] = field(default_factory=list)
 
 
-def decode_exact(payload: Payload, read_pairs: ReadPairs = labels_from_pairs, *, legacy: bool) -> Batch:
+def decode_exact(
+    payload: Payload,
+    read_pairs: ReadPairs = labels_from_pairs,
+    *,
+    legacy: bool,
+    read_quickly: Callable[[bytes], ReadStream | None] | None = None,
+) -> Batch:
     """The entries of a JSON push.
 
     Args:
         payload: the body.
         read_pairs: makes a label set of a `stream` object.
         legacy: whether the body has the format of /api/prom/push.
+        read_quickly: reads the JSON of a stream that nothing is odd about, and gives None for others. It is asked about
+            big ones.
 
     Raises:
         MalformedPush: the body is refused, or a label set of it.
@@ -67,7 +75,7 @@ def decode_exact(payload: Payload, read_pairs: ReadPairs = labels_from_pairs, *,
         raise MalformedPush("EOF")
     reader = Reader(payload.data, payload.fault)
     try:
-        streams = _legacy_request(reader) if legacy else _request(reader)
+        streams = _legacy_request(reader) if legacy else _request(reader, read_quickly)
     except BadJson as refused:
         raise MalformedPush(str(refused)) from None
     builder = BatchBuilder()
@@ -118,7 +126,7 @@ def _items(reader: Reader, kind: str, read: Callable[[], None]) -> None:
             reader.skip(0)
             return
         if char != ord("["):
-            found = bytes((char,)).decode("utf-8", "replace")
+            found = bytes((char,)).decode("utf-8", "surrogateescape")
             raise reader.refuse("decode slice", f"expect [ or n, but found {found}")
         char = reader.token()
         if char == ord("]"):
@@ -130,7 +138,7 @@ def _items(reader: Reader, kind: str, read: Callable[[], None]) -> None:
             if char == ord("]"):
                 return
             if char != ord(","):
-                found = bytes((char,)).decode("utf-8", "replace")
+                found = bytes((char,)).decode("utf-8", "surrogateescape")
                 raise reader.refuse("decode slice", f"expect ], but found {found}")
 
     _with_title(kind, items)
@@ -139,27 +147,35 @@ def _items(reader: Reader, kind: str, read: Callable[[], None]) -> None:
 # -- /loki/api/v1/push
 
 
-def _request(reader: Reader) -> list[_Stream]:
-    streams: list[_Stream] = []
+_BIG = 1 << 16
+"""Bytes of a stream's JSON from which on it is worth a look whether it can be read quickly."""
+
+
+def _request(reader: Reader, read_quickly: Callable[[bytes], ReadStream | None] | None) -> list[ReadStream]:
+    streams: list[ReadStream] = []
 
     def read_streams() -> None:
         streams.clear()
-        _items(reader, "[]loghttp.LogProtoStream", lambda: streams.append(_stream(reader)))
+        _items(reader, "[]loghttp.LogProtoStream", lambda: streams.append(_stream(reader, read_quickly)))
 
     _fields(reader, "loghttp.PushRequest", {b"streams": ("Streams", read_streams)}, depth=1)
     return streams
 
 
-def _stream(reader: Reader) -> _Stream:
+def _stream(reader: Reader, read_quickly: Callable[[bytes], ReadStream | None] | None) -> ReadStream:
     element = reader.value(depth=1)
+    if read_quickly is not None and len(element) >= _BIG:
+        stream = read_quickly(element)
+        if stream is not None:
+            return stream
     try:
         return _stream_of(element)
     except BadJson as refused:
         raise reader.refuse("unmarshalerDecoder", str(refused)) from None
 
 
-def _stream_of(element: bytes) -> _Stream:
-    stream = _Stream()
+def _stream_of(element: bytes) -> ReadStream:
+    stream = ReadStream()
     known = False
     others: dict[bytes, Type] = {}
     for name, value, kind in object_items(element):
@@ -187,17 +203,17 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _values(value: bytes) -> list[_Entry]:
-    entries: list[_Entry] = []
+def _values(value: bytes) -> list[ReadEntry]:
+    entries: list[ReadEntry] = []
     for item, kind in array_items(value):
         if kind is not Type.NULL:
             entries.append(_entry(item))
     return entries
 
 
-def _entry(item: bytes) -> _Entry:
+def _entry(item: bytes) -> ReadEntry:
     """One entry. A fault does not end the reading, the item after it is read in its stead: the last fault counts."""
-    entry = _Entry()
+    entry = ReadEntry()
     fault: BadJson | None = None
     place = 0
     for value, kind in array_items(item):
@@ -232,8 +248,8 @@ def _metadata(value: bytes, kind: Type) -> Metadata:
 # -- /api/prom/push
 
 
-def _legacy_request(reader: Reader) -> list[_Stream]:
-    streams: list[_Stream] = []
+def _legacy_request(reader: Reader) -> list[ReadStream]:
+    streams: list[ReadStream] = []
 
     def read_streams() -> None:
         streams.clear()
@@ -251,8 +267,8 @@ def _discard(_: bytes) -> None:
     return
 
 
-def _legacy_stream(reader: Reader, depth: int) -> _Stream:
-    stream = _Stream()
+def _legacy_stream(reader: Reader, depth: int) -> ReadStream:
+    stream = ReadStream()
 
     def read_labels() -> None:
         stream.labels = reader.string()
@@ -266,8 +282,8 @@ def _legacy_stream(reader: Reader, depth: int) -> _Stream:
     return stream
 
 
-def _legacy_entry(reader: Reader, depth: int) -> _Entry:
-    entry = _Entry()
+def _legacy_entry(reader: Reader, depth: int) -> ReadEntry:
+    entry = ReadEntry()
 
     def read_time() -> None:
         element = reader.value(depth + 1)

@@ -22,6 +22,7 @@ _BRACKETS = {
 _ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
 _ESCAPED_TEXT = re.compile(rb'[^\\]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^\\]*+)*+')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_OTHER_HALF = re.compile(rb"..([0-9a-fA-F]{4})", re.DOTALL)
 _SIMPLE = {
     b'"': b'"',
     b"\\": b"\\",
@@ -187,63 +188,98 @@ def object_items(data: bytes) -> Iterator[tuple[bytes, bytes, Type]]:
 
 
 def unescaped(text: bytes, fault: str = BAD_VALUE) -> bytes:
-    """A string's content with its escapes undone; bytes that are no UTF-8 stay.
+    """A string's content with its escapes undone, as jsonparser does it; bytes that are no UTF-8 stay.
 
-    LOKI-DIFF(4): half surrogates become U+FFFD.
+    Half a surrogate pair takes the four digits of whatever six bytes follow as its other half.
 
     Raises:
-        BadJson: `fault`, at an escape that is none.
+        BadJson: `fault`, at an escape that is none, or half a pair without another half.
     """
     if b"\\" not in text:
         return text
+    if _SURROGATE.search(text):
+        return _unescaped_by_one(text, fault)
     if not _ESCAPED_TEXT.fullmatch(text):
         raise BadJson(fault)
     try:
         return _unescaped_whole(text)
     except ValueError:
-        return _unescaped_by_one(text)
+        return _unescaped_by_one(text, fault)
 
 
-def _unescaped_whole(text: bytes) -> bytes:
-    """As `unescaped`, by the standard library's scanner.
+def unescaped_by_reader(text: bytes) -> bytes:
+    """As `unescaped`, as jsoniter does it: every half of a surrogate pair that has no other becomes U+FFFD.
 
     Raises:
-        ValueError: the text has what would confuse it: quotes, or surrogates beside bytes that are no UTF-8.
+        BadJson: at an escape that is none.
     """
-    try:
-        read = text.decode()
-    except UnicodeDecodeError:
-        if _SURROGATE.search(text):
-            raise
-        read = text.decode("utf-8", "surrogateescape")
-        return str(json.loads(f'"{read}"', strict=False)).encode("utf-8", "surrogateescape")
-    done = str(json.loads(f'"{read}"', strict=False))
-    try:
-        return done.encode()
-    except UnicodeEncodeError:
-        return done.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-
-
-def _unescaped_by_one(text: bytes) -> bytes:
+    if not _SURROGATE.search(text):
+        return unescaped(text)
     out: list[bytes] = []
     at = 0
-    for found in _ESCAPE.finditer(text):
-        if found.start() < at:  # the second half of a pair
-            continue
+    while found := _ESCAPE.search(text, at):
         out.append(text[at : found.start()])
         at = found.end()
         if found[1]:
             out.append(_SIMPLE[found[1]])
             continue
         code = int(found[2], 16)
-        if 0xD800 <= code < 0xDC00:
-            low = _ESCAPE.match(text, at)
-            if low and low[2] and 0xDC00 <= int(low[2], 16) < 0xE000:
-                code = 0x10000 + ((code - 0xD800) << 10) + (int(low[2], 16) - 0xDC00)
-                at = low.end()
-        out.append("\ufffd".encode() if 0xD800 <= code < 0xE000 else chr(code).encode())
+        following = _ESCAPE.match(text, at) if 0xD800 <= code < 0xE000 else None
+        if following and following[2]:
+            at = following.end()
+            other = int(following[2], 16)
+            if code < 0xDC00 <= other < 0xE000:
+                out.append(_rune(_joined(code, other)))
+                continue
+            out.append(_rune(code))
+            code = other
+        out.append(_rune(code))
     out.append(text[at:])
     return b"".join(out)
+
+
+def _unescaped_whole(text: bytes) -> bytes:
+    """As `unescaped` of a text without surrogates, by the standard library's scanner.
+
+    Raises:
+        ValueError: the text has quotes, which would confuse it.
+    """
+    read = text.decode("utf-8", "surrogateescape")
+    return str(json.loads(f'"{read}"', strict=False)).encode("utf-8", "surrogateescape")
+
+
+def _unescaped_by_one(text: bytes, fault: str) -> bytes:
+    out: list[bytes] = []
+    at = 0
+    while (backslash := text.find(b"\\", at)) >= 0:
+        out.append(text[at:backslash])
+        found = _ESCAPE.match(text, backslash)
+        if found is None:
+            raise BadJson(fault)
+        at = found.end()
+        if found[1]:
+            out.append(_SIMPLE[found[1]])
+            continue
+        code = int(found[2], 16)
+        if 0xD800 <= code < 0xE000:
+            half = _OTHER_HALF.match(text, at)
+            other = int(half[1], 16) if half else 0
+            if half is None or other < 0xDC00:
+                raise BadJson(fault)
+            code = _joined(code, other)
+            at = half.end()
+        out.append(_rune(code))
+    out.append(text[at:])
+    return b"".join(out)
+
+
+def _joined(high: int, low: int) -> int:
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+
+
+def _rune(code: int) -> bytes:
+    """A code point as Go encodes it: U+FFFD for what is none."""
+    return "\ufffd".encode() if 0xD800 <= code < 0xE000 or code > 0x10FFFF else chr(code).encode()
 
 
 def integer(text: bytes) -> int:

@@ -13,7 +13,8 @@ import math
 import re
 from typing import Final
 
-from gateway.push.json_inside import BadJson, unescaped
+from gateway.push.json_good import GOOD_ITEMS, GOOD_MEMBERS
+from gateway.push.json_inside import BadJson, unescaped_by_reader
 
 PIECE: Final = 512
 MAX_DEPTH: Final = 10_000
@@ -74,8 +75,8 @@ class Reader:
         """The error for the present position."""
         low, high = self.piece, min(self.piece + PIECE, len(self.body))
         near = max(self.at - 10, low)
-        close = self.body[near : min(self.at + 10, high)].decode("utf-8", "replace")
-        wide = self.body[max(self.at - 50, low) : min(self.at + 50, high)].decode("utf-8", "replace")
+        close = self.body[near : min(self.at + 10, high)].decode("utf-8", "surrogateescape")
+        wide = self.body[max(self.at - 50, low) : min(self.at + 50, high)].decode("utf-8", "surrogateescape")
         return BadJson(
             f"{operation}: {message}, error found in #{self.at - near} byte of ...|{close}|..., "
             f"bigger context ...|{wide}|..."
@@ -186,7 +187,7 @@ class Reader:
         """The rest of a string, escapes undone; control characters pass here."""
         start = self.at
         self._skip_string_tail()
-        return unescaped(self.body[start : self.at - 1])
+        return unescaped_by_reader(self.body[start : self.at - 1])
 
     def _skip_string_tail(self) -> None:
         good = _GOOD_STRING.match(self.body, self.at)
@@ -230,6 +231,8 @@ class Reader:
         """Reads over any value. Nesting costs no Python stack."""
         closers: list[int] = []
         while True:
+            if closers and depth + len(closers) + 2 <= MAX_DEPTH:
+                self._skip_good(GOOD_ITEMS if closers[-1] == ord("]") else GOOD_MEMBERS)
             opened = self._skip_start(closers, depth)
             if opened:
                 continue
@@ -244,6 +247,12 @@ class Reader:
                 closers.pop()
             else:
                 return
+
+    def _skip_good(self, run: re.Pattern[bytes]) -> None:
+        """Reads over what an array or object goes on with and is good, at once: most of a big body."""
+        good = run.match(self.body, self.at)
+        if good and good.end() > self.at:
+            self._moved(good.end())
 
     def string_start(self) -> int:
         """The first byte of a name after a comma: a quote, or the n of null, which jsoniter takes for a name."""
@@ -396,4 +405,4 @@ def _overflows(run: bytes, digits: int) -> bool:
 
 def _shown(char: int) -> str:
     """A byte as Go's string([]byte{c}) shows it."""
-    return bytes((char,)).decode("utf-8", "replace")
+    return bytes((char,)).decode("utf-8", "surrogateescape")

@@ -9,12 +9,17 @@ from storage.batch import Labels
 ROOM = 8 << 20
 """Bytes of label sets in one cache, about; when they are used up it begins anew."""
 
-_LONGEST = 4096
+LONGEST = 4096
 """Bytes of the longest label set that is kept."""
 _OVERHEAD = 400
 """Bytes that a label set takes beside its texts, about."""
 
 _T = TypeVar("_T")
+
+
+def size_of(labels: Labels) -> int:
+    """Bytes that a label set takes, about."""
+    return _OVERHEAD + sum([len(name) + len(text) for name, text in labels])
 
 
 class LabelCache(Generic[_T]):
@@ -30,8 +35,8 @@ class LabelCache(Generic[_T]):
 
     def put(self, labels: Labels, value: _T) -> None:
         """Keeps a value, unless the label set is a long one."""
-        size = _OVERHEAD + sum([len(name) + len(text) for name, text in labels])
-        if size > _LONGEST:
+        size = size_of(labels)
+        if size > LONGEST:
             return
         self._left -= size
         if self._left < 0:

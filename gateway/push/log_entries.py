@@ -18,7 +18,7 @@ from config.limits import Limits
 from config.units import format_instant
 from gateway.push.errors import BadField, PushFailed, PushTooLarge
 from gateway.push.metadata import label_name
-from gateway.push.times import LAST, BadTime, rfc3339
+from gateway.push.times import LAST, BadTime, rfc3339_unbounded
 from storage.batch import I32, Batch, Column, Labels, Texts, texts
 from storage.build import BatchBuilder
 
@@ -305,7 +305,7 @@ def _from_text(value: str) -> int:
     if value.isascii() and value.isdigit() and len(value) <= 19:
         return _from_number(int(value))
     try:
-        return rfc3339(value.encode())
+        return rfc3339_unbounded(value.encode())
     except BadTime:
         raise BadField("timestamp", "timestamp is neither RFC 3339 text nor a number") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from anyio import to_thread
@@ -56,7 +57,8 @@ async def push(request: Request) -> Response:
 async def _push(request: Request, gateway: Gateway, asked: _Asked, room: Room) -> Response:
     store = gateway.store
     body = await read_body(request, asked.length, asked.limits.max_recv_msg_size, room)
-    unpacked = decoded_size(body, asked.encoding, asked.media)
+    sender = asked.sender
+    unpacked = decoded_size(body, sender.encoding, sender.media)
     if unpacked > len(body):
         await room.unpack(len(body), unpacked)
     try:
@@ -65,19 +67,39 @@ async def _push(request: Request, gateway: Gateway, asked: _Asked, room: Room) -
         else:
             taken = await to_thread.run_sync(_take, body, asked, gateway, limiter=decoding)
     except NoStreams:
-        gateway.metrics.push_without_streams(asked.tenant, validated=False)
+        gateway.metrics.push_without_streams(sender.tenant, validated=False)
         raise
     batch, verdict, identity = taken
-    sender = Sender(asked.tenant, asked.user_agent, asked.media, asked.encoding, asked.legacy)
     count_push(gateway.metrics, sender, batch, verdict)
     receipt = _NOTHING
     if verdict.batch is not None:
-        receipt = await gateway.commits.put(store, asked.tenant, verdict.batch, identity)
+        receipt = await gateway.commits.put(store, sender.tenant, verdict.batch, identity)
     if verdict.error is not None:
         raise verdict.error
-    if receipt.deduplicated:  # LOKI-DIFF(14)
+    if receipt.deduplicated:
         return JSONResponse({"deduplicated": True})
     return _NO_CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the headers of a push say that are the same from push to push.
+
+    Attributes:
+        org: X-Scope-OrgID, "" if missing.
+        content_type: the header.
+        media: its media type, in lower case.
+        encoding: Content-Encoding.
+        user_agent: the header.
+        repair_names: make label names of names that are none.
+    """
+
+    org: str
+    content_type: str | None
+    media: str
+    encoding: str
+    user_agent: str
+    repair_names: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,64 +107,77 @@ class _Asked:
     """What the head of a push says.
 
     Attributes:
-        tenant: whose.
+        sender: who sent it, and in what.
         limits: the tenant's.
         batch_id: X-Weir-Batch-Id.
         length: Content-Length in bytes, 0 where it is not said.
-        content_type: the header.
-        media: its media type, in lower case.
-        encoding: Content-Encoding.
-        user_agent: the header.
-        legacy: it came to /api/prom/push.
-        repair_names: make label names of names that are none.
+        head: the rest.
     """
 
-    tenant: str
+    sender: Sender
     limits: Limits
     batch_id: UUID | None
     length: int
-    content_type: str | None
-    media: str
-    encoding: str
-    user_agent: str
-    legacy: bool
-    repair_names: bool
+    head: _Head
 
 
 def _asked(request: Request, gateway: Gateway) -> _Asked:
     # Of a header given twice the first counts, as for Go.
-    headers = {name: value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
-    tenant = tenant_named(headers.get(_TENANT, ""), gateway.settings.tenancy)
+    length = batch_id = None
+    others = []
+    for header in request.scope["headers"]:
+        if header[0] == b"content-length":
+            length = header[1] if length is None else length
+        elif header[0] == b"x-weir-batch-id":
+            batch_id = header[1] if batch_id is None else batch_id
+        else:
+            others.append(header)
+    head = (_known_head if len(others) <= _KNOWN_HEADERS else _read_head)(tuple(others))
+    settings = gateway.settings
+    tenant = tenant_named(head.org, settings.tenancy)
+    legacy = "/loki/api/v1" not in request.scope["path"].lower()
+    return _Asked(
+        sender=Sender(tenant, head.user_agent, head.media, head.encoding, legacy),
+        limits=settings.limits_for(tenant),
+        batch_id=None if batch_id is None else _batch_id(batch_id.decode("latin-1")),
+        length=0 if length is None else length_said(length.decode("latin-1")),
+        head=head,
+    )
+
+
+def _read_head(given: tuple[tuple[bytes, bytes], ...]) -> _Head:
+    headers = {name: value.decode("latin-1") for name, value in reversed(given)}
     content_type = headers.get(b"content-type")
     user_agent = headers.get(b"user-agent", "")
-    return _Asked(
-        tenant=tenant,
-        limits=gateway.settings.limits_for(tenant),
-        batch_id=_batch_id(headers.get(b"x-weir-batch-id")),
-        length=length_said(headers.get(b"content-length", "")),
+    return _Head(
+        org=headers.get(_TENANT, ""),
         content_type=content_type,
         media=(content_type or "").partition(";")[0].strip().lower(),
         encoding=headers.get(b"content-encoding", ""),
         user_agent=user_agent,
-        legacy="/loki/api/v1" not in request.scope["path"].lower(),
         # LOKI-DIFF(1): it sends names from its configuration as they are and drops a chunk on 400.
         repair_names=user_agent.startswith("Fluent-Bit"),
     )
+
+
+_KNOWN_HEADERS = 12
+"""Headers of a head that is remembered; agents send five or six."""
+_known_head = lru_cache(maxsize=64)(_read_head)
 
 
 def _take(body: bytes, asked: _Asked, gateway: Gateway) -> tuple[Batch, Verdict, BatchId | None]:
     """Decodes and validates: all that takes time with a body. Runs on the event loop or in a thread."""
     batch = decode_push(
         body,
-        asked.content_type,
-        asked.encoding,
-        asked.legacy,
+        asked.head.content_type,
+        asked.head.encoding,
+        asked.sender.legacy,
         asked.limits,
-        repair_names=asked.repair_names,
+        repair_names=asked.head.repair_names,
         room=gateway.ingest.limit,
-    )  # LOKI-DIFF(15)
+    )
     identity = None if asked.batch_id is None else BatchId(asked.batch_id.bytes, batch_digest(batch))
-    return batch, validate(batch, asked.tenant, asked.limits, time.time_ns(), gateway.stream_states), identity
+    return batch, validate(batch, asked.sender.tenant, asked.limits, time.time_ns(), gateway.stream_states), identity
 
 
 def _batch_id(text: str | None) -> UUID | None:

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.push.errors import PushFailed
-from gateway.push.kernels.codes import add_sizes
+from gateway.push.kernels.codes import column_facts
 from storage.batch import I64, MAX_COLUMNS, Batch, Column, Mask, Pairs, Texts, concat_texts, texts
 from storage.build import column_of, columns_of_pairs
+from storage.kernels.pairs import add_sizes
 from storage.labels import quote
 from storage.rows import metadata_pairs
 
@@ -101,12 +102,13 @@ def sanitise(batch: Batch) -> tuple[Batch, int]:
     columns: dict[str, Column] = {}
     changed = 0
     for name, column in batch.metadata.items():
-        if not _is_used(column):
+        present, _, plain = _facts(column)
+        if not present:
             continue
         made = label_name(name)
         if made in columns and batch.rest is not None:
             return _sanitise_pairs(batch)
-        values = clean_values(column.values)
+        values = column.values if plain else clean_values(column.values)
         cleaned = column if values is column.values else Column(column.codes, values)
         if made != name:
             changed += int(np.count_nonzero(column.codes >= 0))
@@ -134,8 +136,13 @@ def _differing(before: Texts, after: Texts) -> Mask:
     return np.array([old != new for old, new in zip(before.tolist(), after.tolist(), strict=True)], np.bool_)
 
 
-def _is_used(column: Column) -> bool:
-    return len(column.codes) > 0 and bool(column.codes.max() >= 0)
+def _facts(column: Column) -> tuple[bool, bool, bool]:
+    """Whether an entry has it, a value is empty, all values are ASCII."""
+    values = column.values
+    found: tuple[bool, bool, bool] = column_facts(
+        np.ascontiguousarray(column.codes), values.data, np.ascontiguousarray(values.offsets)
+    )
+    return found
 
 
 def _overlay(under: Column, over: Column) -> Column:
@@ -236,13 +243,14 @@ def drop_empty_values(batch: Batch) -> Batch:
         return batch
     metadata: dict[str, Column] = {}
     for name, column in batch.metadata.items():
-        lengths = column.values.lengths
-        if len(lengths) and not lengths.all():
+        used, empty, _ = _facts(column)
+        if used and empty:
+            lengths = column.values.lengths
             codes = np.where((column.codes >= 0) & (lengths[column.codes] == 0), -1, column.codes).astype(np.int32)
-            metadata[name] = Column(codes, column.values)
-        else:
+            if codes.max() >= 0:
+                metadata[name] = Column(codes, column.values)
+        elif used:
             metadata[name] = column
-    metadata = {name: column for name, column in metadata.items() if _is_used(column)}
     rest = batch.rest
     if rest is not None and not rest.values.lengths.all():
         rest = _keep(rest, np.flatnonzero(rest.values.lengths > 0))

@@ -1,4 +1,4 @@
-"""Content-Encoding at the OTLP door: gzip, zstd and lz4 as Loki, deflate besides (LOKI-DIFF(18)).
+"""Content-Encoding at the OTLP door: gzip, zstd and lz4 as Loki, deflate besides (LOKI-DIFF(8)).
 
 OpenTelemetry's exporters write deflate as HTTP means it, within zlib's wrapper (RFC 9110, 8.4.1.2); others send it
 bare.

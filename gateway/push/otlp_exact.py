@@ -17,7 +17,7 @@ from gateway.push.label_text import labels_from_pairs
 from gateway.push.otlp_messages import LogsRequest
 from gateway.push.otlp_rules import Named, Rules, sorted_out
 from gateway.push.otlp_values import text_of
-from gateway.push.times import LAST
+from gateway.push.times import signed
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 
@@ -65,7 +65,7 @@ def decode_exact(raw: bytes, rules: Rules, now: int) -> Batch:
                 if stream is None:
                     stream = streams[further] = builder.add_stream(label_set(labels | dict(further)))
                 ts = record.time_unix_nano or record.observed_time_unix_nano or now
-                builder.add(stream, min(ts, LAST), text_of(record.body), (pairs | shared).items())
+                builder.add(stream, signed(ts), text_of(record.body), (pairs | shared).items())
     if not len(builder):
         raise NoStreams
     return builder.build()
@@ -100,7 +100,7 @@ def _record_parts(record: Any, rules: Rules) -> tuple[tuple[Named, ...], dict[st
     labels, pairs = sorted_out(record.attributes, rules.log)
     found = dict(pairs)
     if record.time_unix_nano and record.observed_time_unix_nano:
-        found["observed_timestamp"] = b"%d" % min(record.observed_time_unix_nano, LAST)
+        found["observed_timestamp"] = b"%d" % signed(record.observed_time_unix_nano)
     if record.severity_number:
         found["severity_number"] = b"%d" % record.severity_number
     if record.severity_text:

@@ -44,7 +44,7 @@ def protobuf_of(body: bytes) -> bytes:
         if read is not None:
             _request(_object(read, ""), request)
         made: bytes = request.SerializeToString()
-    except (msgspec.DecodeError, UnicodeError) as error:  # LOKI-DIFF(19)
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise MalformedPush(f"invalid JSON: {error}") from None
     except _Wrong as wrong:
         raise MalformedPush(str(wrong)) from None
@@ -56,9 +56,9 @@ def protobuf_of(body: bytes) -> bytes:
 def _not_an_object(body: bytes, start: bytes) -> str:
     """What jsoniter says of a body that begins with something else."""
     at = body.find(start) + 1 if start else len(body)
-    parsing = body[max(at - 10, 0) : at + 10].decode("utf-8", "replace")
-    context = body[max(at - 50, 0) : at + 50].decode("utf-8", "replace")
-    found = start.decode("utf-8", "replace") or "\0"
+    parsing = body[max(at - 10, 0) : at + 10].decode("utf-8", "surrogateescape")
+    context = body[max(at - 50, 0) : at + 50].decode("utf-8", "surrogateescape")
+    found = start.decode("utf-8", "surrogateescape") or "\0"
     return (
         f"ReadObject: expect {{ or , or }} or n, but found {found}, "
         f"error found in #{min(at, 10)} byte of ...|{parsing}|..., bigger context ...|{context}|..."

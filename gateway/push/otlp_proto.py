@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -18,12 +19,12 @@ from gateway.push.kernels.otlp import (
     FIELDS,
     NAME_END,
     NAME_START,
+    NOT_SURE,
     PAIR_ROW,
     VALUE_END,
     VALUE_START,
-    fill,
-    measure,
     number_names,
+    walk,
 )
 from gateway.push.metadata import put_column, take_column
 from gateway.push.otlp_exact import decode_exact, label_set, resource_parts, scope_metadata
@@ -34,7 +35,15 @@ from storage.batch import I32, I64, MAX_COLUMNS, U8, Batch, Column, Labels, Text
 from storage.build import SEED, TextSpans, columns_of_spans
 
 _DROPPED = -1
+_RECORD_BYTES, _PAIR_BYTES = 256, 32
+"""Bytes of a request for which a walk is given room for one record and for one pair at first. Where that is too little,
+the request is walked again with what it takes."""
+_FEW = 64
+"""Resources, scopes and odd values that it is given room for."""
 _FIELD_NAMES = FIELDS[1:]
+
+Counts: TypeAlias = tuple[int, ...]
+"""Of resources, scopes, records, pairs, bytes of text, odd values, attributes that are doubles."""
 
 
 def decode_otlp(raw: bytes, rules: Rules, now: int) -> Batch:
@@ -55,11 +64,9 @@ def decode_otlp(raw: bytes, rules: Rules, now: int) -> Batch:
     """
     if rules.labels_by_record:
         return decode_exact(raw, rules, now)
-    message = np.frombuffer(raw, np.uint8)
-    counts = measure(message)
-    if counts[0] < 0:  # the kernel is not sure
+    walked = _walked(np.frombuffer(raw, np.uint8), now)
+    if walked is None:  # the kernel is not sure
         return decode_exact(raw, rules, now)
-    walked = _Walked(message, counts, now)
     try:
         streams, shared = walked.parts(raw, rules)
         walked.put_odd_values(raw)
@@ -71,8 +78,26 @@ def decode_otlp(raw: bytes, rules: Rules, now: int) -> Batch:
     return batch
 
 
+def _walked(message: U8, now: int) -> _Walked | None:
+    """What the kernel makes of a request; None where it is not sure."""
+    size = len(message)
+    records, pairs = size // _RECORD_BYTES + 1, size // _PAIR_BYTES + len(_FIELD_NAMES)
+    room: Counts = _FEW, _FEW, records, pairs, size, _FEW, records
+    while True:
+        walked = _Walked(message, room, now)
+        if walked.counts[0] == NOT_SURE:
+            return None
+        if all(count <= there for count, there in zip(walked.counts, room, strict=True)):
+            return walked
+        room = walked.counts
+
+
 class _Walked:
-    """The columns that the kernel made of a request."""
+    """The columns that the kernel made of a request.
+
+    Attributes:
+        counts: how many there are of each kind; of resources NOT_SURE where the kernel is not sure.
+    """
 
     __slots__ = (
         "_data",
@@ -87,13 +112,14 @@ class _Walked:
         "_scopes",
         "_ts",
         "_written",
+        "counts",
     )
 
-    def __init__(self, message: U8, counts: tuple[int, ...], now: int) -> None:
-        resources, scopes, records, pairs, written, odd, doubles = counts
+    def __init__(self, message: U8, room: Counts, now: int) -> None:
+        """Walks it. It may have more than there was room for, or be none to be sure of: then nothing else holds."""
+        resources, scopes, records, pairs, text, odd, doubles = room
         size = len(message)
-        self._data: U8 = np.empty(size + written + LONGEST_DOUBLE * doubles, np.uint8)
-        self._written = size + written
+        self._data: U8 = np.empty(size + text + LONGEST_DOUBLE * doubles, np.uint8)
         self._data[:size] = message
         self._resources: I64 = np.empty((resources, 2), np.int64)
         self._scopes: I64 = np.empty((scopes, 2), np.int64)
@@ -101,12 +127,12 @@ class _Walked:
         self._scope: I32 = np.empty(records, np.int32)
         self._ts: I64 = np.empty(records, np.int64)
         self._lines: I64 = np.empty((2, records), np.int64)
-        room: I64 = np.empty((5, pairs), np.int64)
-        kinds: I32 = np.empty(pairs, np.int32)
+        self._pairs: I64 = np.empty((5, pairs), np.int64)
+        self._kinds: I32 = np.empty(pairs, np.int32)
         self._odd: I64 = np.empty((odd, 3), np.int64)
         self._doubles: I64 = np.empty((doubles, 2), np.int64)
-        count = fill(
-            self._data,
+        self.counts: Counts = walk(
+            self._data[: size + text],
             size,
             now,
             self._resources,
@@ -115,12 +141,18 @@ class _Walked:
             self._scope,
             self._ts,
             self._lines,
-            room,
-            kinds,
+            self._pairs,
+            self._kinds,
             self._odd,
             self._doubles,
         )
-        self._pairs, self._kinds = room[:, :count], kinds[:count]
+        resources, scopes, records, pairs, text, odd, doubles = self.counts
+        self._written = size + text
+        self._resources, self._scopes = self._resources[:resources], self._scopes[:scopes]
+        self._resource_of, self._scope = self._resource_of[:scopes], self._scope[:records]
+        self._ts, self._lines = self._ts[:records].copy(), self._lines[:, :records]
+        self._pairs, self._kinds = self._pairs[:, :pairs], self._kinds[:pairs]
+        self._odd, self._doubles = self._odd[:odd], self._doubles[:doubles]
 
     def parts(self, raw: bytes, rules: Rules) -> tuple[list[Labels], list[dict[str, bytes]]]:
         """The label set of each resource, and the metadata that each scope and its resource give to their records."""

@@ -8,10 +8,6 @@ from datetime import UTC, datetime
 
 _SECOND = 1_000_000_000
 
-MAX_GROUPS = 100
-"""Distinct texts in one answer; further ones are only counted. LOKI-DIFF(11): Loki lists them all, and a push of
-100,000 refused entries makes it answer with megabytes of text that no client keeps."""
-
 
 @dataclass(frozen=True, slots=True)
 class Discard:
@@ -53,7 +49,6 @@ class Refusals:
 
     sanitised: int = 0
     _texts: dict[str, int] = field(default_factory=dict)
-    _untold: int = 0
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def count(self, reason: str, lines: int, size: int) -> None:
@@ -63,30 +58,18 @@ class Refusals:
 
     def tell(self, text: str, times: int = 1) -> None:
         """Adds `times` refusals that have this text."""
-        if text in self._texts or len(self._texts) < MAX_GROUPS:
-            self._texts[text] = self._texts.get(text, 0) + times
-        else:
-            self._untold += times
-
-    def leave_untold(self, times: int) -> None:
-        """Adds refusals whose text nobody made, because the answer is full."""
-        self._untold += times
-
-    @property
-    def is_full(self) -> bool:
-        """Whether a text that is not in it yet would only be counted."""
-        return len(self._texts) >= MAX_GROUPS
+        self._texts[text] = self._texts.get(text, 0) + times
 
     def text(self) -> str | None:
-        """The answer: the text alone if there is one, else groups of equal texts in order of appearance."""
+        """The answer: the text alone if there is one, else groups of equal texts in order of appearance.
+
+        Loki's order is that of a Go map: another each time.
+        """
         if not self._texts:
             return None
-        if self._untold == 0 and list(self._texts.values()) == [1]:
+        if len(self._texts) == 1 and 1 in self._texts.values():
             return next(iter(self._texts))
-        groups = [f"{times} errors like: {text}" for text, times in self._texts.items()]
-        if self._untold:
-            groups.append(f"{self._untold} other errors")
-        return "; ".join(groups)
+        return "; ".join(f"{times} errors like: {text}" for text, times in self._texts.items())
 
     def discards(self) -> Iterable[Discard]:
         """What was refused, by reason."""

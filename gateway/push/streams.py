@@ -136,7 +136,7 @@ class TenantStreams:
         """Decides about each stream of a push, in order, and remembers what was accepted.
 
         Every stream named is in `pushed` once. None: all its entries are accepted. A stream over its rate is refused as
-        a whole, as Loki does where stream sharding is on (its default). LOKI-DIFF(12): no stream is ever split.
+        a whole, as Loki does where stream sharding is on (its default). LOKI-DIFF(5): no stream is ever split.
         """
         with self._lock:
             state = self._tenant(tenant, now)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from storage.labels import quote
-
 ZERO_TIME = -6795364578871345152
 """What Go makes of its zero time (year 1) in int64 nanoseconds: the time of an entry that has none."""
 
@@ -41,13 +39,26 @@ class BadTime(Exception):  # noqa: N818 - internal to the decoders: becomes Malf
 
 
 def nanoseconds(seconds: int, nanos: int) -> int:
-    """One time in ns. What int64 cannot hold becomes the end of its range: too old and too new stay so."""
-    # LOKI-DIFF(5): Go wraps around.
-    return min(max(seconds * 1_000_000_000 + nanos, FIRST), LAST)
+    """One time in ns; what int64 cannot hold wraps around, as Go's UnixNano does."""
+    return (seconds * 1_000_000_000 + nanos - FIRST) % (1 << 64) + FIRST
+
+
+def signed(unsigned: int) -> int:
+    """uint64 nanoseconds as the int64 of the same bits: what Loki makes of OTLP's times."""
+    return nanoseconds(0, unsigned)
 
 
 def rfc3339(text: bytes) -> int:
-    """The time of an RFC 3339 text, digits behind the ninth cut off.
+    """The time of an RFC 3339 text, digits behind the ninth cut off; what int64 cannot hold wraps around.
+
+    Raises:
+        BadTime: the text is none.
+    """
+    return nanoseconds(0, rfc3339_unbounded(text))
+
+
+def rfc3339_unbounded(text: bytes) -> int:
+    """As `rfc3339`, from year 0 to year 9999.
 
     Raises:
         BadTime: the text is none.
@@ -73,7 +84,7 @@ def rfc3339(text: bytes) -> int:
             raise _refused(text, ": time zone offset " + ("hour" if hours > 24 else "minute") + " out of range")
         offset = (hours * 3600 + minutes * 60) * (-1 if found[8] == b"-" else 1)
     seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - offset
-    return nanoseconds(seconds, int((found[7] or b"")[:9].ljust(9, b"0")))
+    return seconds * 1_000_000_000 + int((found[7] or b"")[:9].ljust(9, b"0"))
 
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -81,15 +92,23 @@ _CYCLE = 146097
 """Days of the calendar's 400 years."""
 
 
+def _quoted(text: bytes) -> str:
+    """A text as Go's time package quotes it: control characters and all beyond ASCII byte by byte."""
+    return '"' + "".join(_SHOWN[byte] for byte in text) + '"'
+
+
+_SHOWN = [chr(byte) if 0x20 <= byte < 0x80 else f"\\x{byte:02x}" for byte in range(256)]
+_SHOWN[ord('"')], _SHOWN[ord("\\")] = '\\"', "\\\\"
+
+
 def _refused(text: bytes, reason: str = "") -> BadTime:
-    shown = quote(text.decode("utf-8", "replace"))
+    shown = _quoted(text)
     if reason:
         return BadTime(f"parsing time {shown}{reason}")
     at = 0
     for pattern, name in _PARTS:
         part = pattern.match(text, at)
         if part is None:
-            rest = quote(text[at:].decode("utf-8", "replace"))
-            return BadTime(f'parsing time {shown} as {_LAYOUT}: cannot parse {rest} as "{name}"')
+            return BadTime(f'parsing time {shown} as {_LAYOUT}: cannot parse {_quoted(text[at:])} as "{name}"')
         at = part.end()
-    return BadTime(f"parsing time {shown}: extra text: {quote(text[at:].decode('utf-8', 'replace'))}")
+    return BadTime(f"parsing time {shown}: extra text: {_quoted(text[at:])}")

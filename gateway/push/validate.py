@@ -6,7 +6,6 @@ Entries are looked at by column; Python loops run per stream and per different e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,13 @@ import numpy as np
 from config.limits import Limits
 from gateway.push.admission import admit, ingestion_rate_error, refuse_unset_times
 from gateway.push.detected_level import level_column
-from gateway.push.entries import check_entries, refuse_entries, spread_equal_times, truncate_lines
+from gateway.push.entries import Measured, check_entries, measure, refuse_entries, spread_equal_times, truncate_lines
 from gateway.push.errors import InvalidEntries, PushError, PushFailed
-from gateway.push.label_checks import are_sound, blocked_error, labels_error, missing_labels_error
+from gateway.push.known_streams import Known, known_streams
+from gateway.push.label_checks import blocked_error, labels_error, missing_labels_error
 from gateway.push.levels import DETECTED_LEVEL
 from gateway.push.metadata import drop_empty_values, metadata_sizes, put_column, sanitise
 from gateway.push.refusals import Discard, Mutation, Refusals
-from gateway.push.service_name import with_service_names
 from gateway.push.streams import TenantStreams
 from storage.batch import I64, Batch, Column, Labels, Mask
 from storage.rows import renumber, take_rows
@@ -36,6 +35,7 @@ class Verdict:
 
     Attributes:
         batch: what is to be stored, None for nothing. Each label set is in its stream table once, and has entries.
+        received: a glance at what was pushed.
         error: what the client is told after that is stored; None: all is well.
         discarded: what was refused, for the metrics.
         mutated: what was changed.
@@ -43,6 +43,7 @@ class Verdict:
     """
 
     batch: Batch | None
+    received: Measured
     error: PushError | None = None
     discarded: tuple[Discard, ...] = ()
     mutated: tuple[Mutation, ...] = ()
@@ -60,17 +61,29 @@ def validate(batch: Batch, tenant: str, limits: Limits, now: int, states: Tenant
         states: what is remembered of streams; changed by this push.
     """
     refusals = Refusals()
-    batch, mutated = truncate_lines(_with_service_names(batch, limits.discover_service_name), limits)
-    kept, error = _validate(batch, tenant, limits, now, states, refusals)
+    known, received = known_streams(batch.streams, limits), measure(batch)
+    named = Batch(known.streams, batch.stream, batch.ts, batch.lines, batch.metadata, batch.rest)
+    if not (known.are_distinct and received.in_order):
+        named = _with_used_streams(named)
+    cut, mutated = truncate_lines(named, limits)
+    measured = received if cut is named else measure(cut)
+    kept, error = _validate(cut, measured, known, tenant, limits, now, states, refusals)
     stored = kept if kept is not None and len(kept) else None
-    return Verdict(stored, error, tuple(refusals.discards()), mutated, refusals.sanitised)
+    return Verdict(stored, received, error, tuple(refusals.discards()), mutated, refusals.sanitised)
 
 
 def _validate(
-    batch: Batch, tenant: str, limits: Limits, now: int, states: TenantStreams, refusals: Refusals
+    pushed: Batch,
+    measured: Measured,
+    known: Known,
+    tenant: str,
+    limits: Limits,
+    now: int,
+    states: TenantStreams,
+    refusals: Refusals,
 ) -> tuple[Batch | None, PushError | None]:
-    batch, blocked = _check_streams(batch, tenant, limits, now, refusals)
-    checked = check_entries(batch, limits, now)
+    batch, blocked = _check_streams(pushed, known, tenant, limits, now, refusals)
+    checked = check_entries(batch, measured if batch is pushed else measure(batch), limits, now)
     sizes = checked.sizes
     if checked.faults is not None:
         refuse_entries(batch, sizes, checked.faults, limits, now, refusals)
@@ -97,7 +110,8 @@ def _validate(
     batch, _, refused = _keep(batch, sizes, *admit(batch, sizes, tenant, limits, now, states, refusals))
     level: Column | None = None
     if limits.discover_log_levels and limits.allow_structured_metadata:
-        level = level_column(batch, limits.log_level_fields, limits.log_level_from_json_max_depth)
+        depth = limits.log_level_from_json_max_depth
+        level = level_column(batch, limits.log_level_fields, depth, labels_tell=known.tell_level)
     batch = drop_empty_values(batch)
     if level is not None:
         batch = put_column(batch, DETECTED_LEVEL, level)
@@ -111,13 +125,8 @@ def _keep(batch: Batch, sizes: I64, kept: Mask | None, error: PushError | None) 
     return _with_used_streams(take_rows(batch, rows)), sizes[rows], error
 
 
-def _with_service_names(batch: Batch, candidates: Sequence[str]) -> Batch:
-    """The batch with every label set that has entries in its table once, service_name added."""
-    streams = with_service_names(batch.streams, candidates)
-    return _with_used_streams(Batch(streams, batch.stream, batch.ts, batch.lines, batch.metadata, batch.rest))
-
-
 def _with_used_streams(batch: Batch) -> Batch:
+    """The batch with every label set that has entries in its table once."""
     if len(batch.streams) == 1 and len(batch):
         return batch
     used = np.bincount(batch.stream, minlength=len(batch.streams))
@@ -131,11 +140,11 @@ def _with_used_streams(batch: Batch) -> Batch:
 
 
 def _check_streams(
-    batch: Batch, tenant: str, limits: Limits, now: int, refusals: Refusals
+    batch: Batch, known: Known, tenant: str, limits: Limits, now: int, refusals: Refusals
 ) -> tuple[Batch, PushError | None]:
     """The batch without the streams that are refused as a whole, and the error if ingestion is blocked."""
     blocked = blocked_error(tenant, limits, now)
-    if blocked is None and not limits.enforced_labels and are_sound(batch.streams, limits):
+    if blocked is None and not limits.enforced_labels and known.are_sound:
         return batch, None
     refused: dict[int, str] = {}
     for number, labels in enumerate(batch.streams):

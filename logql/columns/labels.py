@@ -10,8 +10,9 @@ import numpy as np
 from logql.budget import SERIES, Budget
 from logql.columns.values import LabelValues
 from logql.entry_columns import row_keys
+from logql.limits import check_series
 from logql.rows import rows_of
-from logql.stages.row import Row
+from logql.stages.row import ERROR, Row
 from storage.batch import I32, I64, Batch, Column, Labels, Texts, texts
 from storage.rows import take_pairs, take_rows
 
@@ -19,10 +20,18 @@ from storage.rows import take_pairs, take_rows
 class LabelSets:
     """The label sets of a range aggregation's samples. For several threads at once."""
 
-    def __init__(self, labels_of: Callable[[Row], Labels], budget: Budget) -> None:
-        """`labels_of` a row that came through the pipeline are those of its sample."""
+    def __init__(self, labels_of: Callable[[Row], Labels], budget: Budget, most: int = 0) -> None:
+        """What is met by a query.
+
+        Args:
+            labels_of: the labels of a row's sample, as it came through the pipeline.
+            budget: of the query.
+            most: label sets of samples that did not fail that the query may have; 0: any number.
+        """
         self._labels_of = labels_of
         self._budget = budget
+        self._most = most
+        self._good = 0
         self._lock = Lock()
         self._numbers: dict[Labels, int] = {}
 
@@ -35,6 +44,9 @@ class LabelSets:
         with self._lock:
             number = self._numbers.get(labels)
             if number is None:
+                if self._most and not any(name == ERROR for name, _ in labels):
+                    self._good += 1
+                    check_series(self._good, self._most)
                 self._budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
                 number = self._numbers[labels] = len(self._numbers)
             return number

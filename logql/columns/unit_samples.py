@@ -68,14 +68,15 @@ class SampleReader:
         sets: the label sets met so far.
     """
 
-    def __init__(self, reader: UnitReader, extractor: Extractor) -> None:
+    def __init__(self, reader: UnitReader, extractor: Extractor, most: int = 0) -> None:
+        """`most` series that the query may have, if its series are the label sets of the samples; else 0."""
         self._reader = reader
         self._extractor = extractor
         self._plan: ColumnPlan | None = extractor.plan
         self._names: frozenset[str] | None = None
         if self._plan is not None and extractor.by_columns:
             self._names = self._plan.names | {ERROR, ERROR_DETAILS}
-        self.sets = LabelSets(extractor.labels, reader.budget)
+        self.sets = LabelSets(extractor.labels, reader.budget, most)
 
     def samples(self, unit: Unit) -> tuple[Sequence[Labels], UnitSamples]:
         """The samples of a unit, and what their streams index.

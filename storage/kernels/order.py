@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from storage.kernels.cache import OFFSETS, inner, kernel
 
 CODES = "Array(int32, 1, 'C', True)"
@@ -142,31 +140,3 @@ def times_of_stretches(stream: Any, ts: Any, streams: Any, low: Any, high: Any) 
         elif when > high[count - 1]:
             high[count - 1] = when
     return count
-
-
-@kernel(f"boolean({CODES}, int32[::1], int32[::1], {CODES}, {CODES}, {CODES})")
-def widen_known(known: Any, first: Any, last: Any, stream: Any, low: Any, high: Any) -> bool:
-    """Lowers first and raises last of streams, if all of them are known; changes nothing if one is not.
-
-    Args:
-        known: int32[k], ascending.
-        first: int32[k].
-        last: int32[k].
-        stream: int32[n].
-        low: int32[n], what `first` of the stream is to be at most.
-        high: int32[n], what `last` of it is to be at least.
-    """
-    for change in (False, True):
-        place = 0
-        for i in range(len(stream)):
-            wanted = stream[i]
-            # Streams of a push come in the order in which it names them: often the next one, else looked for.
-            if place >= len(known) or known[place] != wanted:
-                place = np.searchsorted(known, wanted)
-                if place == len(known) or known[place] != wanted:
-                    return False
-            if change:
-                first[place] = min(first[place], low[i])
-                last[place] = max(last[place], high[i])
-            place += 1
-    return True

@@ -1,4 +1,4 @@
-"""Key/value pairs of rows into columns: per key the code of each row, and which values make up its dictionary."""
+"""Key/value pairs of rows: from the columns of many parts, and into columns again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from storage.kernels.cache import BYTES, OFFSETS, kernel
-from storage.kernels.spans import number_spans, table_size
+from storage.kernels.spans import copy_bytes, number_spans, table_size
 
 NUMBERS = "Array(int32, 1, 'C', True)"
 """int32[n], not written to."""
@@ -107,3 +107,155 @@ def pairs_without_column(row: Any, key: Any, column: Any, places: Any) -> Any:
             at -= 1
             places[at] = pair
     return len(places) - at
+
+
+@kernel(f"int64({NUMBERS}, {OFFSETS}, {OFFSETS}, {OFFSETS}, int64[::1])")
+def count_coded(codes: Any, offsets: Any, rows: Any, places: Any, counts: Any) -> Any:
+    """Counts the pairs that rows of a part have in one column; bytes of their values.
+
+    Args:
+        codes: int32[part], -1 where a row has no pair.
+        offsets: int64[k + 1], of the column's values.
+        rows: int64[m], rows of the part.
+        places: int64[m], the row of the result that each becomes.
+        counts: int64[n], pairs of each row of the result so far.
+    """
+    size = 0
+    for i in range(len(rows)):
+        code = codes[rows[i]]
+        if code >= 0:
+            counts[places[i]] += 1
+            size += offsets[code + 1] - offsets[code]
+    return size
+
+
+@kernel(
+    f"int64({NUMBERS}, {BYTES}, {OFFSETS}, {OFFSETS}, {OFFSETS}, int32, int64[::1], int32[::1], int64[::1], "
+    "int64[::1], uint8[::1], int64)"
+)
+def put_coded(
+    codes: Any,
+    data: Any,
+    offsets: Any,
+    rows: Any,
+    places: Any,
+    key: Any,
+    ends: Any,
+    keys: Any,
+    value_starts: Any,
+    value_ends: Any,
+    out: Any,
+    filled: Any,
+) -> Any:
+    """Writes the pairs that `count_coded` counted; where their values end.
+
+    Args:
+        codes: as there.
+        data: uint8[], the column's values.
+        offsets: as there.
+        rows: as there.
+        places: as there.
+        key: of the column.
+        ends: int64[n], where the pairs of each row of the result end so far.
+        keys: int32[pairs], gets the key of each.
+        value_starts: int64[pairs], gets where its value begins in `out`.
+        value_ends: int64[pairs], gets where it ends.
+        out: uint8[], gets the values.
+        filled: where they go.
+    """
+    for i in range(len(rows)):
+        code = codes[rows[i]]
+        if code >= 0:
+            pair = ends[places[i]]
+            ends[places[i]] = pair + 1
+            keys[pair] = key
+            value_starts[pair] = filled
+            copy_bytes(out, filled, data, offsets[code], offsets[code + 1])
+            filled += offsets[code + 1] - offsets[code]
+            value_ends[pair] = filled
+    return filled
+
+
+@kernel(f"int64({OFFSETS}, {OFFSETS}, {OFFSETS}, {OFFSETS}, int64[::1])")
+def count_further(pairs: Any, offsets: Any, rows: Any, places: Any, counts: Any) -> Any:
+    """As `count_coded`, for the pairs that rows have beside columns.
+
+    Args:
+        pairs: int64[part + 1], where the pairs of each row begin.
+        offsets: int64[k + 1], where the value of each pair begins.
+        rows: as there.
+        places: as there.
+        counts: as there.
+    """
+    size = 0
+    for i in range(len(rows)):
+        first, last = pairs[rows[i]], pairs[rows[i] + 1]
+        counts[places[i]] += last - first
+        size += offsets[last] - offsets[first]
+    return size
+
+
+@kernel(
+    f"int64({OFFSETS}, {NUMBERS}, {NUMBERS}, {BYTES}, {OFFSETS}, {OFFSETS}, {OFFSETS}, int64[::1], int32[::1], "
+    "int64[::1], int64[::1], uint8[::1], int64)"
+)
+def put_further(
+    pairs: Any,
+    own: Any,
+    numbers: Any,
+    data: Any,
+    offsets: Any,
+    rows: Any,
+    places: Any,
+    ends: Any,
+    keys: Any,
+    value_starts: Any,
+    value_ends: Any,
+    out: Any,
+    filled: Any,
+) -> Any:
+    """As `put_coded`, for what `count_further` counted.
+
+    Args:
+        pairs: as there.
+        own: int32[k], key of each pair.
+        numbers: int32[keys of the part], what each is called in the result.
+        data: uint8[], the values.
+        offsets: as there.
+        rows: as there.
+        places: as there.
+        ends: as in put_coded, like those that follow.
+        keys: gets the keys.
+        value_starts: gets where values begin.
+        value_ends: gets where they end.
+        out: gets the values.
+        filled: where they go.
+    """
+    for i in range(len(rows)):
+        for at in range(pairs[rows[i]], pairs[rows[i] + 1]):
+            pair = ends[places[i]]
+            ends[places[i]] = pair + 1
+            keys[pair] = numbers[own[at]]
+            value_starts[pair] = filled
+            copy_bytes(out, filled, data, offsets[at], offsets[at + 1])
+            filled += offsets[at + 1] - offsets[at]
+            value_ends[pair] = filled
+    return filled
+
+
+@kernel(f"void({NUMBERS}, {OFFSETS}, int64, int64[::1], int64[::1])")
+def add_sizes(codes: Any, offsets: Any, name_bytes: Any, sizes: Any, counts: Any) -> None:
+    """Adds a column's pairs to what is known of rows.
+
+    Args:
+        codes: int32[n], -1 where a row has no pair.
+        offsets: int64[k + 1], where each value begins.
+        name_bytes: bytes of the column's name.
+        sizes: int64[n], bytes of each row's names and values so far.
+        counts: int64[n], its pairs so far.
+    """
+    for row in range(len(codes)):
+        code = codes[row]
+        if code >= 0:
+            sizes[row] += name_bytes + offsets[code + 1] - offsets[code]
+            counts[row] += 1

@@ -33,6 +33,37 @@ def test_samples_that_do_not_fit_end_the_query() -> None:
         run_range(MemorySource(entries, 100), "t", expr, 0, 40 * S, 15 * S, limits=MetricLimits(), budget=budget)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'count_over_time({app="a"} | json [1m])',
+        'sum by (id) (count_over_time({app="a"} | json [1m]))',
+        'sum by (id) (rate({app="a"} | json | id != "" [1m]))',
+        'max_over_time({app="a"} | json | unwrap x [1m]) by (id)',
+    ],
+)
+def test_a_query_of_too_many_series_ends_as_soon_as_they_are_seen(text: str) -> None:
+    entries = [Stored((("app", "a"),), n * S // 50, b'{"x": 1, "id": "%d"}' % n) for n in range(5_000)]
+    source, expr = MemorySource(entries, 500), parse(text)
+    assert not isinstance(expr, LogExpr)
+    refusal = r"^maximum number of series \(500\) reached for a single query; consider"
+    with pytest.raises(LimitError, match=refusal):
+        run_range(source, "t", expr, 0, 100 * S, 15 * S, limits=MetricLimits())
+    assert sum(unit.looks > 0 for unit in source.units) <= 5
+    # Few windows: most of the series would show at no step, so that all lines have to be looked at.
+    found = run_range(source, "t", expr, 60 * S, 120 * S, 60 * S, limits=MetricLimits(partial=True))
+    assert len(found.series) == 500
+    assert found.warnings
+
+
+def test_series_that_no_step_shows_do_not_count() -> None:
+    entries = [Stored((("app", "a"),), n * S, b'{"id": "%d"}' % n) for n in range(2_000)]
+    expr = parse('sum by (id) (count_over_time({app="a"} | json [1s]))')
+    assert not isinstance(expr, LogExpr)
+    found = run_range(MemorySource(entries), "t", expr, 0, 1900 * S, 100 * S, limits=MetricLimits(max_series=50))
+    assert len(found.series) == 20
+
+
 def quantiles(budget: Budget, units: int, unit: int) -> int:
     """Quantiles of units of samples, every second one of which comes late; how many points there are."""
     node = parse(QUERY)

@@ -1,4 +1,4 @@
-"""Codes of a dictionary column."""
+"""Codes and values of a dictionary column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.kernels.cache import OFFSETS, kernel
+from storage.kernels.cache import BYTES, OFFSETS, kernel
 from storage.kernels.pairs import NUMBERS
 
 
@@ -34,19 +34,22 @@ def close_gaps(codes: Any, occurring: Any) -> Any:
     return count
 
 
-@kernel(f"void({NUMBERS}, {OFFSETS}, int64, int64[::1], int64[::1])")
-def add_sizes(codes: Any, offsets: Any, name_bytes: Any, sizes: Any, counts: Any) -> None:
-    """Adds a column's pairs to what is known of rows.
+@kernel(f"UniTuple(boolean, 3)({NUMBERS}, {BYTES}, {OFFSETS})")
+def column_facts(codes: Any, data: Any, offsets: Any) -> Any:
+    """Whether a code is none of -1, a value is empty, and every byte of the values is ASCII.
 
     Args:
-        codes: int32[n], -1 where a row has no pair.
-        offsets: int64[k + 1], where each value begins.
-        name_bytes: bytes of the column's name.
-        sizes: int64[n], bytes of each row's names and values so far.
-        counts: int64[n], its pairs so far.
+        codes: int32[n].
+        data: uint8[], the values.
+        offsets: int64[k + 1], where each begins.
     """
+    most = np.int32(-1)
     for row in range(len(codes)):
-        code = codes[row]
-        if code >= 0:
-            sizes[row] += name_bytes + offsets[code + 1] - offsets[code]
-            counts[row] += 1
+        most = max(most, codes[row])
+    least = np.int64(1)
+    for value in range(len(offsets) - 1):
+        least = min(least, offsets[value + 1] - offsets[value])
+    seen = np.uint8(0)
+    for at in range(np.uint64(offsets[0]), np.uint64(offsets[-1])):
+        seen |= data[at]
+    return most >= 0, least == 0, seen < 0x80

@@ -1,7 +1,7 @@
 """The wire format of an OTLP logs request, walked straight into columns.
 
-The protobuf library is the oracle and the fallback: `measure` vouches for a request only where the library would take
-it and read the same, and says "not sure" otherwise. Sure are fields of the known numbers with the wire type they
+The protobuf library is the oracle and the fallback: `walk` vouches for a request only where the library would take it
+and read the same, and says "not sure" otherwise. Sure are fields of the known numbers with the wire type they
 should have, in any order; what may come once comes once, apart from plain fields, of which the last counts; all with
 tags of one byte and lengths of at most four. What lies inside resources, scopes and odd values is left to the library.
 
@@ -20,7 +20,7 @@ from storage.kernels.cache import BYTES, OFFSETS, inner, kernel
 from storage.kernels.spans import number_spans, table_size
 
 NOT_SURE = -1
-"""What `measure` has for the number of resources where the library is to decide."""
+"""What `walk` has for the number of resources where the library is to decide."""
 
 PAIR_ROW, NAME_START, NAME_END, VALUE_START, VALUE_END = range(5)
 """Rows of the array of metadata pairs."""
@@ -41,12 +41,10 @@ FIELDS = (
 """By the kind of a pair: the name of the record's field it is of."""
 _OBSERVED, _SEVERITY, _SEVERITY_TEXT, _DROPPED, _FLAGS, _TRACE, _SPAN, _EVENT = range(1, 9)
 
-_LAST = (1 << 63) - 1
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
-_INT_TEXT, _BOOL_TEXT, _NUMBER_TEXT = 20, 5, 10
-"""Bytes that an int64, a bool and an unsigned 32-bit number take as text, at most."""
+_INT_TEXT, _BOOL_TEXT = 20, 5
+"""Bytes that a whole number and a boolean take as text, at most."""
 
-_BYTES = 2
 _FIRST, _SECOND, _THIRD = 0x0A, 0x12, 0x1A
 """Tags of the submessages and texts 1 to 3 of a request, ResourceLogs, ScopeLogs and KeyValue."""
 
@@ -66,7 +64,7 @@ def _value(raw: Any, at: Any, end: Any) -> Any:
     """What an AnyValue holds, where its text begins and ends, and its number; of a double the bits."""
     kind, start, stop, number = _IS_EMPTY, at, at, np.int64(0)
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag in (_STRING, _ARRAY, _MAP, _RAW):
             size, at = read_length(raw, at, end)
@@ -98,7 +96,7 @@ def _attribute(raw: Any, at: Any, end: Any) -> Any:
     name = name_end = value = value_end = at
     valued = False
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag in (_FIRST, _SECOND):
             size, at = read_length(raw, at, end)
@@ -122,15 +120,14 @@ def _fixed(raw: Any, at: Any, size: Any) -> Any:
     """The little-endian number (uint64) of so many bytes."""
     value = np.uint64(0)
     for place in range(size):
-        value |= np.uint64(raw[at + place]) << np.uint64(8 * place)
+        value |= np.uint64(raw[np.uint64(at + place)]) << np.uint64(8 * place)
     return value
 
 
 @inner
 def _time(raw: Any, at: Any) -> Any:
-    """A time in ns. What int64 cannot hold becomes its last."""
-    value = _fixed(raw, at, 8)
-    return _LAST if value > np.uint64(_LAST) else np.int64(value)
+    """A time in ns, uint64 taken for int64, as Loki takes it."""
+    return np.int64(_fixed(raw, at, 8))
 
 
 @inner
@@ -138,188 +135,8 @@ def _is_set(raw: Any, start: Any, end: Any) -> Any:
     """Whether an id has a byte that is not zero."""
     seen = np.uint8(0)
     for at in range(start, end):
-        seen |= raw[at]
+        seen |= raw[np.uint64(at)]
     return seen != 0
-
-
-@inner
-def _record(raw: Any, at: Any, end: Any, spans: Any, numbers: Any) -> Any:
-    """Reads the fields of a LogRecord but for its attributes; whether it is sure.
-
-    Args:
-        raw: uint8[].
-        at: where it begins.
-        end: where it ends.
-        spans: int64[5, 2], gets where severity text, body, trace id, span id and event name begin and end.
-        numbers: int64[5], gets time, observed time, severity, dropped attributes, flags.
-    """
-    spans[:] = 0
-    numbers[:] = 0
-    body = False
-    while at < end:
-        tag = raw[at]
-        at += 1
-        if tag in (_R_TIME, _R_OBSERVED):
-            if at + 8 > end:
-                return False
-            numbers[0 if tag == _R_TIME else 1] = _time(raw, at)
-            at += 8
-        elif tag == _R_FLAGS:
-            if at + 4 > end:
-                return False
-            numbers[4] = np.int64(_fixed(raw, at, 4))
-            at += 4
-        elif tag in (_R_SEVERITY, _R_DROPPED):
-            value, at = read_varint(raw, at, end)
-            if at < 0 or value < 0 or value > (0x7FFFFFFF if tag == _R_SEVERITY else 0xFFFFFFFF):
-                return False
-            numbers[2 if tag == _R_SEVERITY else 3] = value
-        elif tag in (_R_TEXT, _R_BODY, _R_ATTRIBUTE, _R_TRACE, _R_SPAN, _R_EVENT):
-            size, at = read_length(raw, at, end)
-            if size < 0 or (tag == _R_BODY and body):
-                return False
-            if tag == _R_TEXT:
-                place = 0
-            elif tag == _R_BODY:
-                place = 1
-                body = True
-            elif tag == _R_TRACE:
-                place = 2
-            elif tag == _R_SPAN:
-                place = 3
-            else:
-                place = 4
-            if tag != _R_ATTRIBUTE:
-                spans[place, 0] = at
-                spans[place, 1] = at + size
-            at += size
-        else:
-            at = after_unknown(raw, tag, at, end, _RECORD_FIELDS)
-            if at < 0:
-                return False
-    trace, span = spans[2, 1] - spans[2, 0], spans[3, 1] - spans[3, 0]
-    return (trace in (0, _TRACE_BYTES)) and (span in (0, _SPAN_BYTES))
-
-
-@inner
-def _measure_record(raw: Any, at: Any, end: Any, spans: Any, numbers: Any) -> Any:
-    """Pairs, bytes of text to be written, odd values and attributes that are doubles of a LogRecord.
-
-    -1 for the pairs where it is not sure.
-    """
-    if not _record(raw, at, end, spans, numbers):
-        return -1, 0, 0, 0
-    body = _value(raw, spans[1, 0], spans[1, 1])[0]
-    if body == _IS_UNSURE:
-        return -1, 0, 0, 0
-    # Numbers and ids of a record take at most so much, whether they are there or not.
-    written = _INT_TEXT + 3 * _NUMBER_TEXT + 2 * (_TRACE_BYTES + _SPAN_BYTES)
-    pairs, odd, doubles = len(FIELDS) - 1, np.int64(body > _IS_TEXT), 0
-    while at < end:
-        tag = raw[at]
-        at += 1
-        if tag != _R_ATTRIBUTE:
-            at = _after(raw, tag, at, end)
-            continue
-        size, at = read_length(raw, at, end)
-        _, _, value, value_end, sure = _attribute(raw, at, at + size)
-        if not sure:
-            return -1, 0, 0, 0
-        kind = _value(raw, value, value_end)[0]
-        if kind in (_IS_UNSURE, _IS_MAP):  # a map is several pairs
-            return -1, 0, 0, 0
-        pairs += 1
-        if kind == _IS_INT:
-            written += _INT_TEXT
-        elif kind == _IS_BOOL:
-            written += _BOOL_TEXT
-        odd += kind == _IS_ODD
-        doubles += kind == _IS_DOUBLE
-        at += size
-    return pairs, written, odd, doubles
-
-
-@inner
-def _after(raw: Any, tag: Any, at: Any, end: Any) -> Any:
-    """Where the field behind `tag` of a record ends that was found sure."""
-    kind = tag & 7
-    if kind == _BYTES:
-        size, at = read_length(raw, at, end)
-        return at + size
-    if kind == 0:
-        return read_varint(raw, at, end)[1]
-    return at + (8 if kind == 1 else 4)
-
-
-@kernel(f"UniTuple(int64, 7)({BYTES})")
-def measure(raw: Any) -> Any:
-    """Resources, scopes, records, pairs at most, bytes of text at most, odd values, attributes that are doubles.
-
-    NOT_SURE for the resources where the library is to decide.
-
-    Args:
-        raw: uint8[], the request.
-    """
-    spans = np.empty((5, 2), np.int64)
-    numbers = np.empty(5, np.int64)
-    resources = scopes = records = pairs = written = odd = doubles = 0
-    refused = NOT_SURE, 0, 0, 0, 0, 0, 0
-    at, end = 0, len(raw)
-    while at < end:
-        tag = raw[at]
-        at += 1
-        if tag != _FIRST:
-            at = after_unknown(raw, tag, at, end, 1)
-            if at < 0:
-                return refused
-            continue
-        size, at = read_length(raw, at, end)
-        if size < 0:
-            return refused
-        resources += 1
-        stop, named = at + size, False
-        while at < stop:
-            tag = raw[at]
-            at += 1
-            if tag not in (_FIRST, _SECOND, _THIRD):
-                at = after_unknown(raw, tag, at, stop, 3)
-                if at < 0:
-                    return refused
-                continue
-            size, at = read_length(raw, at, stop)
-            if size < 0 or (tag == _FIRST and named):
-                return refused
-            if tag == _FIRST:
-                named = True
-            if tag != _SECOND:
-                at += size
-                continue
-            scopes += 1
-            last, scoped = at + size, False
-            while at < last:
-                tag = raw[at]
-                at += 1
-                if tag not in (_FIRST, _SECOND, _THIRD):
-                    at = after_unknown(raw, tag, at, last, 3)
-                    if at < 0:
-                        return refused
-                    continue
-                size, at = read_length(raw, at, last)
-                if size < 0 or (tag == _FIRST and scoped):
-                    return refused
-                if tag == _FIRST:
-                    scoped = True
-                elif tag == _SECOND:
-                    own, text, odd_ones, double_ones = _measure_record(raw, at, at + size, spans, numbers)
-                    if own < 0:
-                        return refused
-                    records += 1
-                    pairs += own
-                    written += text
-                    odd += odd_ones
-                    doubles += double_ones
-                at += size
-    return resources, scopes, records, pairs, written, odd, doubles
 
 
 @inner
@@ -365,17 +182,48 @@ def _write_bool(out: Any, at: Any, value: Any) -> Any:
 
 @inner
 def _put(pairs: Any, kinds: Any, place: Any, kind: Any, row: Any, start: Any, end: Any) -> Any:
-    """Writes a pair of a record's own field; the place behind it."""
-    pairs[PAIR_ROW, place] = row
-    pairs[NAME_START, place] = pairs[NAME_END, place] = 0
-    pairs[VALUE_START, place] = start
-    pairs[VALUE_END, place] = end
-    kinds[place] = kind
+    """Writes a pair of a record's own field, if there is room; the place behind it."""
+    if place < len(kinds):
+        at = np.uint64(place)
+        pairs[PAIR_ROW, at] = row
+        pairs[NAME_START, at] = pairs[NAME_END, at] = 0
+        pairs[VALUE_START, at] = start
+        pairs[VALUE_END, at] = end
+        kinds[at] = kind
     return place + 1
 
 
 @inner
-def _fill_attributes(
+def _number(data: Any, filled: Any, value: Any) -> Any:
+    """Writes a number, if there is room; where it ends."""
+    return _write_number(data, filled, value) if filled + _INT_TEXT <= len(data) else filled + _INT_TEXT
+
+
+@inner
+def _id(data: Any, filled: Any, start: Any, end: Any) -> Any:
+    """Writes an id, if there is room; where it ends."""
+    size = 2 * (end - start)
+    return _write_hex(data, filled, start, end) if filled + size <= len(data) else filled + size
+
+
+@inner
+def _bool(data: Any, filled: Any, value: Any) -> Any:
+    """Writes a boolean, if there is room; where it ends."""
+    return _write_bool(data, filled, value) if filled + _BOOL_TEXT <= len(data) else filled + _BOOL_TEXT
+
+
+@inner
+def _put_odd(odd: Any, odds: Any, place: Any, start: Any, stop: Any) -> Any:
+    """Notes a value that only Python puts into words, if there is room; where the next one goes."""
+    if odds < len(odd):
+        odd[odds, 0] = place
+        odd[odds, 1] = start
+        odd[odds, 2] = stop
+    return odds + 1
+
+
+@inner
+def _record(
     data: Any,
     at: Any,
     end: Any,
@@ -388,45 +236,135 @@ def _fill_attributes(
     odds: Any,
     doubles: Any,
     doubled: Any,
+    spans: Any,
+    numbers: Any,
 ) -> Any:
-    """Writes the attributes of a measured record; the place behind them, where texts, odd values and doubles end."""
+    """Writes the pairs of a LogRecord: its attributes in their order, then its own fields.
+
+    Args:
+        data: as walk's, like the other arrays that are not said.
+        at: where it begins.
+        end: where it ends.
+        row: its number.
+        place: where its pairs go.
+        filled: where its texts go.
+        pairs: gets its pairs.
+        kinds: gets their kinds.
+        odd: gets its odd values.
+        odds: where these go.
+        doubles: gets its doubles.
+        doubled: where these go.
+        spans: int64[5, 2], gets where severity text, body, trace id, span id and event name begin and end.
+        numbers: int64[5], gets time, observed time, severity, dropped attributes, flags.
+
+    Returns:
+        Where pairs, texts, odd values and doubles end; -1 for the pairs where it is not sure.
+    """
+    spans[:] = 0
+    numbers[:] = 0
+    body = False
     while at < end:
-        tag = data[at]
+        tag = data[np.uint64(at)]
         at += 1
-        if tag != _R_ATTRIBUTE:
-            at = _after(data, tag, at, end)
-            continue
-        size, at = read_length(data, at, end)
-        name, name_end, start, stop, _ = _attribute(data, at, at + size)
-        kind, text, text_end, number = _value(data, start, stop)
-        if kind == _IS_INT:
-            text, text_end = filled, _write_number(data, filled, number)
-            filled = text_end
-        elif kind == _IS_BOOL:
-            text, text_end = filled, _write_bool(data, filled, number != 0)
-            filled = text_end
-        elif kind == _IS_ODD:
-            odd[odds, 0], odd[odds, 1], odd[odds, 2] = place, start, stop
-            odds += 1
-        elif kind == _IS_DOUBLE:
-            doubles[doubled, 0], doubles[doubled, 1] = place, number
-            doubled += 1
-        pairs[PAIR_ROW, place] = row
-        pairs[NAME_START, place] = name
-        pairs[NAME_END, place] = name_end
-        pairs[VALUE_START, place] = text
-        pairs[VALUE_END, place] = text_end
-        kinds[place] = ATTRIBUTE
-        place += 1
-        at += size
+        if tag in (_R_TIME, _R_OBSERVED):
+            if at + 8 > end:
+                return -1, filled, odds, doubled
+            numbers[0 if tag == _R_TIME else 1] = _time(data, at)
+            at += 8
+        elif tag == _R_FLAGS:
+            if at + 4 > end:
+                return -1, filled, odds, doubled
+            numbers[4] = np.int64(_fixed(data, at, 4))
+            at += 4
+        elif tag in (_R_SEVERITY, _R_DROPPED):
+            value, at = read_varint(data, at, end)
+            if at < 0 or value < 0 or value > (0x7FFFFFFF if tag == _R_SEVERITY else 0xFFFFFFFF):
+                return -1, filled, odds, doubled
+            numbers[2 if tag == _R_SEVERITY else 3] = value
+        elif tag == _R_ATTRIBUTE:
+            size, at = read_length(data, at, end)
+            if size < 0:
+                return -1, filled, odds, doubled
+            name, name_end, start, stop, sure = _attribute(data, at, at + size)
+            if not sure:
+                return -1, filled, odds, doubled
+            kind, text, text_end, number = _value(data, start, stop)
+            if kind in (_IS_UNSURE, _IS_MAP):  # a map is several pairs
+                return -1, filled, odds, doubled
+            if kind == _IS_INT:
+                text = filled
+                text_end = filled = _number(data, filled, number)
+            elif kind == _IS_BOOL:
+                text = filled
+                text_end = filled = _bool(data, filled, number != 0)
+            elif kind == _IS_ODD:
+                odds = _put_odd(odd, odds, place, start, stop)
+            elif kind == _IS_DOUBLE:
+                if doubled < len(doubles):
+                    doubles[doubled, 0] = place
+                    doubles[doubled, 1] = number
+                doubled += 1
+            if place < len(kinds):
+                slot = np.uint64(place)
+                pairs[PAIR_ROW, slot] = row
+                pairs[NAME_START, slot] = name
+                pairs[NAME_END, slot] = name_end
+                pairs[VALUE_START, slot] = text
+                pairs[VALUE_END, slot] = text_end
+                kinds[slot] = ATTRIBUTE
+            place += 1
+            at += size
+        elif tag in (_R_TEXT, _R_BODY, _R_TRACE, _R_SPAN, _R_EVENT):
+            size, at = read_length(data, at, end)
+            if size < 0 or (tag == _R_BODY and body):
+                return -1, filled, odds, doubled
+            if tag == _R_TEXT:
+                field = 0
+            elif tag == _R_BODY:
+                field = 1
+                body = True
+            elif tag == _R_TRACE:
+                field = 2
+            elif tag == _R_SPAN:
+                field = 3
+            else:
+                field = 4
+            spans[field, 0] = at
+            spans[field, 1] = at + size
+            at += size
+        else:
+            at = after_unknown(data, tag, at, end, _RECORD_FIELDS)
+            if at < 0:
+                return -1, filled, odds, doubled
+    trace, span = spans[2, 1] - spans[2, 0], spans[3, 1] - spans[3, 0]
+    if trace not in (0, _TRACE_BYTES) or span not in (0, _SPAN_BYTES):
+        return -1, filled, odds, doubled
+    for kind in range(_OBSERVED, len(FIELDS)):
+        first, last = np.int64(0), np.int64(0)
+        if kind == _SEVERITY_TEXT:
+            first, last = spans[0, 0], spans[0, 1]
+        elif kind == _EVENT:
+            first, last = spans[4, 0], spans[4, 1]
+        elif kind in (_TRACE, _SPAN):
+            field = 2 if kind == _TRACE else 3
+            if _is_set(data, spans[field, 0], spans[field, 1]):
+                first = filled
+                last = filled = _id(data, filled, spans[field, 0], spans[field, 1])
+        else:
+            field = 1 if kind == _OBSERVED else 2 if kind == _SEVERITY else 3 if kind == _DROPPED else 4
+            if numbers[field] and (field > 1 or numbers[0]):
+                first = filled
+                last = filled = _number(data, filled, numbers[field])
+        if last > first:
+            place = _put(pairs, kinds, place, kind, row, first, last)
     return place, filled, odds, doubled
 
 
 @kernel(
-    "int64(uint8[::1], int64, int64, int64[:, ::1], int64[:, ::1], int32[::1], int32[::1], int64[::1], "
+    "UniTuple(int64, 7)(uint8[::1], int64, int64, int64[:, ::1], int64[:, ::1], int32[::1], int32[::1], int64[::1], "
     "int64[:, ::1], int64[:, ::1], int32[::1], int64[:, ::1], int64[:, ::1])"
 )
-def fill(
+def walk(
     data: Any,
     size: Any,
     now: Any,
@@ -441,100 +379,126 @@ def fill(
     odd: Any,
     doubles: Any,
 ) -> Any:
-    """Writes the columns of a request that `measure` is sure of; how many pairs there are.
+    """Writes the columns of a request.
+
+    Of each kind as much is written as there is room for: where there was too little of it, the request is to be walked
+    again with as much as is told.
 
     Args:
-        data: uint8[size + bytes of text], the request; gets the texts behind it.
+        data: uint8[size + room for text], the request; gets the texts behind it.
         size: bytes of the request.
         now: ns, the time of a record that has none.
-        resources: int64[resources, 2], gets where each Resource begins and ends.
-        scopes: int64[scopes, 2], gets where each InstrumentationScope does.
-        resource_of: int32[scopes], gets the resource of each.
-        scope: int32[records], gets the scope of each.
-        ts: int64[records], gets ns.
-        lines: int64[2, records], gets where each line begins and ends.
-        pairs: int64[5, pairs at most], gets PAIR_ROW and where each name and value begin and end.
-        kinds: int32[pairs at most], gets ATTRIBUTE or which of FIELDS each pair is.
-        odd: int64[odd values, 3], gets the pair that each belongs to, or -1 - record for a body, and where its
+        resources: int64[:, 2], gets where each Resource begins and ends.
+        scopes: int64[:, 2], gets where each InstrumentationScope does.
+        resource_of: int32[as scopes], gets the resource of each.
+        scope: int32[:], gets the scope of each record.
+        ts: int64[as scope], gets ns.
+        lines: int64[2, as scope], gets where each line begins and ends.
+        pairs: int64[5, :], gets PAIR_ROW and where each name and value begin and end.
+        kinds: int32[as pairs], gets ATTRIBUTE or which of FIELDS each pair is.
+        odd: int64[:, 3], gets the pair that each odd value belongs to, or -1 - record for a body, and where its
             AnyValue begins and ends.
-        doubles: int64[doubles, 2], gets the pair that each belongs to, and its bits.
+        doubles: int64[:, 2], gets the pair that each double belongs to, and its bits.
+
+    Returns:
+        Resources, scopes, records, pairs, bytes of text at most, odd values, attributes that are doubles. NOT_SURE for
+        the resources where the library is to decide.
     """
     spans = np.empty((5, 2), np.int64)
     numbers = np.empty(5, np.int64)
-    resource = number = row = place = odds = doubled = 0
+    refused = NOT_SURE, 0, 0, 0, 0, 0, 0
+    resources_seen = scopes_seen = row = place = odds = doubled = 0
     filled = size
     at, end = 0, size
     while at < end:
-        tag = data[at]
+        tag = data[np.uint64(at)]
         at += 1
         if tag != _FIRST:
             at = after_unknown(data, tag, at, end, 1)
+            if at < 0:
+                return refused
             continue
         length, at = read_length(data, at, end)
-        stop = at + length
-        resources[resource, 0] = resources[resource, 1] = at
+        if length < 0:
+            return refused
+        stop, named = at + length, False
+        resource = resources_seen
+        resources_seen += 1
+        if resource < len(resources):
+            resources[resource, 0] = resources[resource, 1] = at
         while at < stop:
-            tag = data[at]
+            tag = data[np.uint64(at)]
             at += 1
             if tag not in (_FIRST, _SECOND, _THIRD):
                 at = after_unknown(data, tag, at, stop, 3)
+                if at < 0:
+                    return refused
                 continue
             length, at = read_length(data, at, stop)
+            if length < 0 or (tag == _FIRST and named):
+                return refused
             if tag != _SECOND:
                 if tag == _FIRST:
-                    resources[resource, 0], resources[resource, 1] = at, at + length
+                    named = True
+                    if resource < len(resources):
+                        resources[resource, 0] = at
+                        resources[resource, 1] = at + length
                 at += length
                 continue
-            last = at + length
-            scopes[number, 0] = scopes[number, 1] = at
-            resource_of[number] = resource
+            last, scoped = at + length, False
+            number = scopes_seen
+            scopes_seen += 1
+            if number < len(scopes):
+                scopes[number, 0] = scopes[number, 1] = at
+                resource_of[number] = resource
             while at < last:
-                tag = data[at]
+                tag = data[np.uint64(at)]
                 at += 1
                 if tag not in (_FIRST, _SECOND, _THIRD):
                     at = after_unknown(data, tag, at, last, 3)
+                    if at < 0:
+                        return refused
                     continue
                 length, at = read_length(data, at, last)
+                if length < 0 or (tag == _FIRST and scoped):
+                    return refused
                 if tag == _FIRST:
-                    scopes[number, 0], scopes[number, 1] = at, at + length
+                    scoped = True
+                    if number < len(scopes):
+                        scopes[number, 0] = at
+                        scopes[number, 1] = at + length
                 elif tag == _SECOND:
-                    _record(data, at, at + length, spans, numbers)
-                    scope[row] = number
-                    ts[row] = numbers[0] or numbers[1] or now
-                    kind, lines[0, row], lines[1, row], _ = _value(data, spans[1, 0], spans[1, 1])
-                    if kind > _IS_TEXT:
-                        odd[odds, 0], odd[odds, 1], odd[odds, 2] = -1 - row, spans[1, 0], spans[1, 1]
-                        odds += 1
-                    place, filled, odds, doubled = _fill_attributes(
-                        data, at, at + length, row, place, filled, pairs, kinds, odd, odds, doubles, doubled
+                    place, filled, odds, doubled = _record(
+                        data,
+                        at,
+                        at + length,
+                        row,
+                        place,
+                        filled,
+                        pairs,
+                        kinds,
+                        odd,
+                        odds,
+                        doubles,
+                        doubled,
+                        spans,
+                        numbers,
                     )
-                    if numbers[0] and numbers[1]:
-                        first, filled = filled, _write_number(data, filled, numbers[1])
-                        place = _put(pairs, kinds, place, _OBSERVED, row, first, filled)
-                    if numbers[2]:
-                        first, filled = filled, _write_number(data, filled, numbers[2])
-                        place = _put(pairs, kinds, place, _SEVERITY, row, first, filled)
-                    if spans[0, 1] > spans[0, 0]:
-                        place = _put(pairs, kinds, place, _SEVERITY_TEXT, row, spans[0, 0], spans[0, 1])
-                    if numbers[3]:
-                        first, filled = filled, _write_number(data, filled, numbers[3])
-                        place = _put(pairs, kinds, place, _DROPPED, row, first, filled)
-                    if numbers[4]:
-                        first, filled = filled, _write_number(data, filled, numbers[4])
-                        place = _put(pairs, kinds, place, _FLAGS, row, first, filled)
-                    if _is_set(data, spans[2, 0], spans[2, 1]):
-                        first, filled = filled, _write_hex(data, filled, spans[2, 0], spans[2, 1])
-                        place = _put(pairs, kinds, place, _TRACE, row, first, filled)
-                    if _is_set(data, spans[3, 0], spans[3, 1]):
-                        first, filled = filled, _write_hex(data, filled, spans[3, 0], spans[3, 1])
-                        place = _put(pairs, kinds, place, _SPAN, row, first, filled)
-                    if spans[4, 1] > spans[4, 0]:
-                        place = _put(pairs, kinds, place, _EVENT, row, spans[4, 0], spans[4, 1])
+                    if place < 0:
+                        return refused
+                    kind, line, line_end, _ = _value(data, spans[1, 0], spans[1, 1])
+                    if kind == _IS_UNSURE:
+                        return refused
+                    if kind > _IS_TEXT:
+                        odds = _put_odd(odd, odds, -1 - row, spans[1, 0], spans[1, 1])
+                    if row < len(scope):
+                        scope[row] = number
+                        ts[row] = numbers[0] or numbers[1] or now
+                        lines[0, row] = line
+                        lines[1, row] = line_end
                     row += 1
                 at += length
-            number += 1
-        resource += 1
-    return place
+    return resources_seen, scopes_seen, row, place, filled - size, odds, doubled
 
 
 @kernel(f"int64({BYTES}, {OFFSETS}, {OFFSETS}, int32[::1], uint64, int32[::1], int64[::1])")

@@ -25,10 +25,6 @@ PAIR_ROW, NAME_START, NAME_END, VALUE_START, VALUE_END = range(5)
 
 _SECOND = 1_000_000_000
 _SECONDS_FIRST, _SECONDS_END = -62135596800, 253402300800
-_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
-_SAFE_FIRST, _SAFE_END = -9223372036, 9223372036
-"""Seconds all of whose nanoseconds an int64 holds; of the seconds before and behind it holds a part."""
-_FIRST_NANOS, _LAST_NANOS = 145_224_192, 854_775_807
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _STREAMS, _LABELS, _ENTRIES = 0x0A, 0x0A, 0x12
@@ -44,7 +40,7 @@ def read_length(raw: Any, at: Any, end: Any) -> Any:
     for place in range(4):
         if at >= end:
             return -1, at
-        byte = np.int64(raw[at])
+        byte = np.int64(raw[np.uint64(at)])
         at += 1
         size |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
@@ -59,7 +55,7 @@ def read_varint(raw: Any, at: Any, end: Any) -> Any:
     for place in range(10):
         if at >= end:
             return value, -1
-        byte = np.int64(raw[at])
+        byte = np.int64(raw[np.uint64(at)])
         at += 1
         if place == 9 and byte > 1:
             return value, -1
@@ -90,7 +86,7 @@ def after_unknown(raw: Any, tag: Any, at: Any, end: Any, known: Any) -> Any:
 def _time(raw: Any, at: Any, end: Any, seconds: Any, nanos: Any) -> Any:
     """A Timestamp merged into `seconds` and `nanos`, and whether it is sure."""
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag == _SECONDS:
             seconds, at = read_varint(raw, at, end)
@@ -105,12 +101,8 @@ def _time(raw: Any, at: Any, end: Any, seconds: Any, nanos: Any) -> Any:
 
 @inner
 def _nanoseconds(seconds: Any, nanos: Any) -> Any:
-    """gateway.push.times.nanoseconds of a time that is valid."""
-    if _SAFE_FIRST <= seconds < _SAFE_END or (seconds == _SAFE_END and nanos <= _LAST_NANOS):
-        return seconds * _SECOND + nanos
-    if seconds == _SAFE_FIRST - 1 and nanos >= _FIRST_NANOS:  # seconds * _SECOND alone would be too low
-        return (seconds + 1) * _SECOND + (nanos - _SECOND)
-    return _LAST if seconds > 0 else _FIRST
+    """gateway.push.times.nanoseconds of a time that is valid: int64 wraps around by itself."""
+    return seconds * _SECOND + nanos
 
 
 @inner
@@ -118,7 +110,7 @@ def _pair(raw: Any, at: Any, end: Any) -> Any:
     """Where name and value of a pair begin and end, and whether it is sure. An absent one is empty."""
     name = name_end = value = value_end = at
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag in (_NAME, _VALUE):
             size, at = read_length(raw, at, end)
@@ -142,7 +134,7 @@ def _measure_entry(raw: Any, at: Any, end: Any) -> Any:
     line = pairs = 0
     seconds = nanos = np.int64(0)
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag in (_TIMESTAMP, _LINE, _METADATA):
             size, at = read_length(raw, at, end)
@@ -178,7 +170,7 @@ def measure(raw: Any) -> Any:
     streams = entries = line_bytes = pairs = 0
     at, end = 0, len(raw)
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag != _STREAMS:
             at = after_unknown(raw, tag, at, end, 1)
@@ -191,7 +183,7 @@ def measure(raw: Any) -> Any:
         streams += 1
         stop = at + size
         while at < stop:
-            tag = raw[at]
+            tag = raw[np.uint64(at)]
             at += 1
             if tag in (_LABELS, _ENTRIES):
                 size, at = read_length(raw, at, stop)
@@ -222,7 +214,7 @@ def _fill_entry(raw: Any, at: Any, end: Any, no_time: Any, row: Any, place: Any,
     seconds = nanos = np.int64(0)
     timed = False
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag not in (_TIMESTAMP, _LINE, _METADATA):
             at = after_unknown(raw, tag, at, end, 3)
@@ -266,7 +258,7 @@ def fill(
     line_offsets[0] = 0
     at, end = 0, len(raw)
     while at < end:
-        tag = raw[at]
+        tag = raw[np.uint64(at)]
         at += 1
         if tag != _STREAMS:
             at = after_unknown(raw, tag, at, end, 1)
@@ -275,7 +267,7 @@ def fill(
         stop = at + size
         labels[number, 0] = labels[number, 1] = at
         while at < stop:
-            tag = raw[at]
+            tag = raw[np.uint64(at)]
             at += 1
             if tag not in (_LABELS, _ENTRIES):
                 at = after_unknown(raw, tag, at, stop, 2)

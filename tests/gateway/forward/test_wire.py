@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.forward.wire import BadWire, Inbox, object_ends
+from gateway.forward.wire import PATIENCE, BadWire, Inbox, object_ends
 
 MB = 1 << 20
 
@@ -29,7 +29,7 @@ messages = st.lists(st.none() | st.lists(values, max_size=5), max_size=12)
 def take_all(inbox: Inbox) -> list[bytes]:
     found = []
     while some := inbox.take():
-        found += some
+        found += some.tolist()
     return found
 
 
@@ -102,7 +102,7 @@ def test_messages_before_a_bad_one_are_given_first() -> None:
     inbox = Inbox(MB, 64)
     good = msgpack.packb(["t", 1, {}])
     inbox.feed(good + good + b"\xc1")
-    assert inbox.take() == [good, good]
+    assert inbox.take().tolist() == [good, good]
     with pytest.raises(BadWire):
         inbox.take()
 
@@ -111,8 +111,33 @@ def test_a_message_as_long_as_allowed_passes_and_one_byte_more_does_not() -> Non
     message = msgpack.packb(["t", b"x" * 100])
     inbox = Inbox(len(message), 64)
     inbox.feed(message)
-    assert inbox.take() == [message]
+    assert inbox.take().tolist() == [message]
     inbox = Inbox(len(message) - 1, 64)
     inbox.feed(message)
     with pytest.raises(BadWire):
         inbox.take()
+
+
+@given(messages, st.data())
+@settings(max_examples=100, deadline=None)
+def test_with_less_than_enough_there_is_nothing_to_take(sent: list[object], data: st.DataObject) -> None:
+    wire = b"".join(msgpack.packb(each) for each in sent)
+    inbox = Inbox(MB, 64)
+    for byte in range(len(wire)):
+        enough = inbox.enough
+        inbox.feed(wire[byte : byte + 1])
+        if len(inbox) < enough:
+            assert not inbox.take()
+        elif data.draw(st.booleans()):
+            take_all(inbox)
+
+
+def test_a_long_message_is_looked_at_when_it_is_whole_or_has_become_much_longer() -> None:
+    inbox = Inbox(MB, 64)
+    message = msgpack.packb(["t", bytes(700_000)])
+    inbox.feed(message[:10])
+    assert not inbox.take()
+    assert inbox.enough == 10 + PATIENCE
+    inbox.feed(message[10 : 10 + 2 * PATIENCE])
+    assert not inbox.take()
+    assert inbox.enough == len(message)

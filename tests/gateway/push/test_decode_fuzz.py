@@ -67,7 +67,7 @@ def _decode(body: bytes, content_type: str | None, encoding: str, legacy: bool) 
     try:
         batch = decode_push(body, content_type, encoding, legacy, LIMITS)
     except PushError as refused:
-        str(refused).encode()  # can be sent
+        str(refused).encode("utf-8", "surrogateescape")  # can be sent
         return
     assert batch.streams
     assert len(batch.ts) == len(batch.stream) == len(batch.lines)

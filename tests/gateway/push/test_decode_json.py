@@ -16,7 +16,8 @@ from gateway.push.decode import decode_push
 from gateway.push.encodings import Payload
 from gateway.push.errors import MalformedPush, NoStreams
 from gateway.push.json_exact import decode_exact
-from gateway.push.json_inside import BAD_VALUE, _unescaped_by_one, unescaped
+from gateway.push.json_inside import BAD_VALUE, BadJson, _unescaped_by_one, unescaped, unescaped_by_reader
+from gateway.push.json_reader import Reader
 from gateway.push.label_text import labels_from_pairs
 from gateway.push.loki_json import decode_json
 from tests.gateway.push.decoding import JSON, LIMITS, rows
@@ -101,25 +102,54 @@ def test_lines_and_metadata_keep_bytes_that_are_no_utf8() -> None:
     assert rows(batch) == [((("a", "\ufffd"),), 1, b"x\xff\n\xc3\xa9", {"k": b"\xff\t"})]
 
 
-def test_half_surrogates_become_replacement_characters() -> None:
-    body = b'{"streams":[{"values":[["1","\\ud800 \\ud83d\\ude00 \\udc00\\ud800"]]}]}'
-    assert rows(decode_json(Payload(body), legacy=False))[0][2] == "\ufffd \U0001f600 \ufffd\ufffd".encode()
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\ud800xxdc00y", "\U00010000y"),  # the four digits of whatever six bytes follow
+        (r"\udc00\udc00", "\ufffd"),
+        (r"\ud83d\uffff", chr(0x10000 + (0x3D << 10) + 0x23FF)),
+        (r"\\ud800", r"\ud800"),
+        (r"\ud800", None),
+        (r"\ud800 \ude00", None),
+        (r"\ud800\u0041", None),
+        (r"\ude00", None),
+    ],
+)
+def test_half_a_surrogate_pair_takes_what_follows_or_the_push_is_refused(line: str, read: str | None) -> None:
+    body = b'{"streams":[{"values":[["1","%s"]]}]}' % line.encode()
+    if read is None:
+        assert BAD_VALUE in _refusal(body)
+    else:
+        assert rows(decode_json(Payload(body), legacy=False))[0][2] == read.encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\ud800 \udc00\ud800", "\ufffd \ufffd\ufffd"),
+        (r"\ud800\ud83d\ude00", "\ufffd\ufffd\ufffd"),  # taken in pairs
+        (r"\ud800\u0041\n", "\ufffdA\n"),
+        (r"\ud800\n", "\ufffd\n"),
+    ],
+)
+def test_half_a_surrogate_pair_of_the_older_format_is_a_replacement_character(line: str, read: str) -> None:
+    body = b'{"streams":[{"labels":"{a=\\"b\\"}","entries":[{"ts":"2026-11-21T10:00:00Z","line":"%s"}]}]}'
+    assert rows(decode_json(Payload(body % line.encode()), legacy=True))[0][2] == read.encode()
 
 
 @given(
     st.lists(
         st.one_of(
-            st.sampled_from(
-                [b'\\"', b"\\\\", b"\\/", b"\\b", b"\\n", b"\\u0041", b"\\ud800", b"\\udc00", b"\\ud83d\\ude00"]
-            ),
+            st.sampled_from([b'\\"', b"\\\\", b"\\/", b"\\b", b"\\n", b"\\u0041", b"\\ud83d\\ude00"]),
             st.binary(max_size=3).filter(lambda raw: b"\\" not in raw),
         )
     ).map(b"".join)
 )
 @example(b'\\n"')
-@example(b"\\ud800\xff")
 def test_escapes_are_undone_alike_in_one_go_and_one_by_one(text: bytes) -> None:
-    assert unescaped(text) == _unescaped_by_one(text)
+    assert unescaped(text) == _unescaped_by_one(text, BAD_VALUE) == unescaped_by_reader(text)
 
 
 def test_an_escape_that_is_none_is_refused() -> None:
@@ -234,15 +264,99 @@ def test_absurd_bodies_are_refused_quickly(body: bytes) -> None:
         decode_json(Payload(body), legacy=False)
 
 
-def test_a_big_malformed_body_is_refused_without_looking_for_the_place() -> None:
-    body = b'{"streams":[{"x":[' + b"1," * loki_json.EXACT_BYTES
-    assert _refusal(body).startswith("malformed JSON: ")
+ENTRY = b'["1795255200000000000","a line of \\"some\\" length",{"k":"v"}]'
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"streams":[{"stream":{},"values":[%s', "do not know how to skip: 0"),
+        (b'{"streams":[{"stream":{},"values":[%s["1","x"', "expect ] in the end, but found \0"),
+        (b'{"streams":[{"values":[%s["1","x"]]}]oops', "object ended prematurely, unexpected char o"),
+        (b'{"streams":[{"values":[%s["1","x"]]},{"values":[["\x01', "invalid control character found: 1"),
+    ],
+)
+def test_the_text_of_a_big_malformed_body_is_that_of_a_small_one(body: bytes, text: str) -> None:
+    entries = ENTRY + b","
+    big = 5_000_000 // len(entries) // 512 * 512  # the pieces that a text quotes begin at the same bytes
+    shown = [_refusal(body % (entries * times)).replace("\0", "0") for times in (512, big)]
+    assert text.replace("\0", "0") in shown[0]
+    assert shown[0] == shown[1]
+
+
+class OneByOne(Reader):
+    """Reads every token."""
+
+    def _skip_good(self, run: re.Pattern[bytes]) -> None:
+        pass
+
+
+_PIECES = st.sampled_from(
+    [
+        *(ENTRY, b'["1","\\u00e9"]', b'[ "2" , "" , { } ]', b'["1","x",{"k":5}]', b'["1"]', b"[]", b"{}"),
+        *(
+            b'"x"',
+            b'"\\n"',
+            b'"\\x"',
+            b'"\x01"',
+            b"5",
+            b"12345678901234567",
+            b"0",
+            b"-1",
+            b"1.5",
+            b"1e5",
+            b"07",
+            b"true",
+        ),
+        *(
+            b"tru",
+            b"null",
+            b'{"k":"v","l":5,"m":[1,2]}',
+            b'{"k":1,"l" : true , "m":}',
+            b"[[1,2],3]",
+            b"\xff",
+            b"",
+            b"}",
+            b"]",
+        ),
+    ]
+)
+
+
+@given(
+    st.lists(_PIECES, max_size=12),
+    st.sampled_from([b",", b" , "]),
+    st.integers(0, 520),
+    st.sampled_from([b"]]", b"]", b""]),
+)
+@example([ENTRY] * 30, b",", 0, b"]")
+def test_what_is_good_is_read_over_at_once_as_one_by_one(
+    items: list[bytes], comma: bytes, blanks: int, end: bytes
+) -> None:
+    body = b" " * blanks + b"[[" + comma.join(items) + end
+    outcomes = []
+    for reader in (Reader(body), OneByOne(body)):
+        try:
+            outcomes.append(reader.value(1))
+        except BadJson as refused:
+            outcomes.append(str(refused).encode("utf-8", "surrogateescape"))
+        outcomes.append(b"%d %d" % (reader.at, reader.piece))
+    assert outcomes[:2] == outcomes[2:]
+
+
+def test_of_a_big_body_the_first_value_counts_whatever_follows_it() -> None:
+    body = b'{"streams":[{"stream":{"a":"b"},"values":[' + b",".join([ENTRY] * 100_000) + b"]}]} and more"
+    assert len(decode_json(Payload(body), legacy=False)) == 100_000
 
 
 def test_a_big_odd_body_is_read_all_the_same() -> None:
-    line = b"y" * loki_json.EXACT_BYTES
+    line = b"y" * 4_000_000
     batch = decode_json(Payload(b'{"streams":[{"stream":{"a":5},"values":[["1","%s\xff"]]}]}' % line), legacy=False)
     assert rows(batch) == [((("a", "5"),), 1, line + b"\xff", {})]
+
+
+def test_bytes_that_are_no_utf8_stand_in_a_refusal_as_they_came() -> None:
+    assert _refusal(b'{"streams":\xff}').encode("utf-8", "surrogateescape").count(b"\xff") == 3
 
 
 def test_names_are_repaired_where_that_is_asked_for() -> None:

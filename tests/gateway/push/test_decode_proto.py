@@ -74,7 +74,9 @@ def _entry(**stamp: int) -> bytes:
 def test_times_are_nanoseconds_within_int64() -> None:
     assert decode_protobuf(_entry(seconds=5, nanos=7)).ts.tolist() == [5_000_000_007]
     assert decode_protobuf(_entry(seconds=0)).ts.tolist() == [0]
-    assert decode_protobuf(_entry(seconds=250_000_000_000)).ts.tolist() == [LAST]
+    assert decode_protobuf(_entry(seconds=9223372036, nanos=854_775_807)).ts.tolist() == [LAST]
+    assert decode_protobuf(_entry(seconds=253402300799)).ts.tolist() == [-4852116232933722624]
+    assert decode_protobuf(_entry(seconds=-62135596800)).ts.tolist() == [ZERO_TIME]
     assert decode_protobuf(_entry()).ts.tolist() == [ZERO_TIME]
 
 

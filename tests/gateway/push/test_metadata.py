@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.push.errors import PushFailed
-from gateway.push.kernels.codes import add_sizes
+from gateway.push.kernels.codes import column_facts
 from gateway.push.metadata import clean_values, drop_empty_values, label_name, metadata_sizes, put_column, sanitise
 from storage.batch import MAX_COLUMNS, Column, texts
+from storage.kernels.pairs import add_sizes
 from tests.gateway.push.pushes import entries_of, one_stream
 
 WIDE = st.lists(
@@ -158,3 +159,17 @@ def test_empty_values_are_dropped() -> None:
         {name: b"v" for name, value in wide.items() if value},
     ]
     assert "a" not in drop_empty_values(one_stream(["1", "x", {"a": ""}])).metadata
+
+
+@given(
+    st.lists(st.integers(-1, 3), max_size=6),
+    st.lists(st.sampled_from([b"", b"a", b"ab\x7f", b"\x80", b"\xc3\xa9"]), max_size=5),
+    st.integers(0, 2),
+)
+def test_the_facts_of_a_column(codes: list[int], values: list[bytes], skipped: int) -> None:
+    made = texts(values)
+    kept = values[skipped:]
+    if len(values) >= skipped:
+        made = made.slice(skipped, len(values))
+        wanted = (any(code >= 0 for code in codes), b"" in kept, b"".join(kept).isascii())
+        assert column_facts(np.array(codes, np.int32), made.data, made.offsets) == wanted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.push.times import FIRST, LAST, BadTime, nanoseconds, rfc3339
+from gateway.push.times import FIRST, LAST, ZERO_TIME, BadTime, nanoseconds, rfc3339, signed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # hypothesis wants bounds without a zone.
@@ -33,8 +33,9 @@ def test_times_agree_with_the_standard_library(naive: datetime, zone: timezone) 
         (b"1970-01-01T00:00:00.5Z", 500_000_000),
         (b"1970-01-01T00:00:00.1234567899Z", 123_456_789),
         (b"1970-01-01T02:00:00+02:00", 0),
-        (b"9999-12-31T23:59:59Z", LAST),
-        (b"0000-02-29T00:00:00Z", FIRST),
+        (b"0001-01-01T00:00:00Z", ZERO_TIME),
+        (b"9999-12-31T23:59:59Z", -4852116232933722624),
+        (b"0000-02-29T00:00:00Z", -6821889378871345152),
     ],
 )
 def test_times_are_nanoseconds_within_int64(text: bytes, expected: int) -> None:
@@ -50,6 +51,10 @@ def test_times_are_nanoseconds_within_int64(text: bytes, expected: int) -> None:
         (b"2026-02-29T00:00:00Z", 'parsing time "2026-02-29T00:00:00Z": day out of range'),
         (b"2026-01-01T24:00:00Z", 'parsing time "2026-01-01T24:00:00Z": hour out of range'),
         (b"2026-01-01T00:00:00Zx", 'parsing time "2026-01-01T00:00:00Zx": extra text: "x"'),
+        (
+            b'2026-01-01T00:00:00Z\xc3\xa9\xff\n"\\',
+            r'parsing time "2026-01-01T00:00:00Z\xc3\xa9\xff\x0a\"\\": extra text: "\xc3\xa9\xff\x0a\"\\"',
+        ),
     ],
 )
 def test_what_is_no_time_is_refused_in_gos_words(text: bytes, message: str) -> None:
@@ -64,6 +69,9 @@ def test_any_bytes_are_a_time_or_refused(text: bytes) -> None:
         assert FIRST <= rfc3339(text) <= LAST
 
 
-def test_seconds_beyond_int64_stay_at_its_ends() -> None:
-    assert nanoseconds(1 << 40, 0) == LAST
-    assert nanoseconds(-(1 << 40), 5) == FIRST
+def test_times_beyond_int64_wrap_around_as_in_go() -> None:
+    assert nanoseconds(-62135596800, 0) == ZERO_TIME
+    assert nanoseconds(9223372036, 854_775_807) == LAST
+    assert nanoseconds(9223372036, 854_775_808) == FIRST
+    assert signed(LAST) == LAST
+    assert signed((1 << 64) - 5) == -5
