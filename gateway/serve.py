@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from config import Settings
 from gateway import logs
-from gateway.allocator import keep_freed_memory
+from gateway.allocator import give_back_code_of, keep_freed_memory
 from gateway.app import create_app
 from gateway.forward.intake import Mapper
 from gateway.forward.listener import ForwardListener, Sockets, open_sockets
@@ -205,6 +205,7 @@ class _Server:
             # Builds the parser (0.1 s) before the first query would, on the event loop.
             parse('{ready="soon"}')
             _spare_the_collector()
+            give_back_code_of("llvmlite")
 
         threading.Thread(target=open_it, name="open-store", daemon=True).start()
         return opened

@@ -1,4 +1,4 @@
-"""Memory that numpy gives back is used again, not cleared by the system once more."""
+"""Memory that numpy gives back is used again; code that is not needed any more is no memory of the process."""
 
 from __future__ import annotations
 
@@ -37,3 +37,29 @@ def test_freed_arrays_cost_no_page_faults_the_second_time() -> None:
 
     assert faults("kept") < 1_000
     assert faults("given back") > 10_000
+
+
+LOADED = """
+import re
+from pathlib import Path
+from gateway.allocator import give_back_code_of
+from storage.kernels.cache import inner, kernel
+import logql.kernels.search
+def of_files():
+    return int(re.search(r"RssFile:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+before = of_files()
+given = give_back_code_of("llvmlite")
+print(before - of_files(), given >> 20, give_back_code_of("nothing is called so"))
+import numba  # the compiler still works
+assert numba.njit(lambda number: number + 1)(1) == 2
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="madvise(2)")
+def test_a_library_whose_code_was_given_back_still_works() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    less, given, nothing = map(int, done.stdout.split())
+    assert less > 10
+    assert given > 10
+    assert nothing == 0
