@@ -47,7 +47,7 @@ class Pages:
         """The pages that hold some of the rows (ascending)."""
         if len(rows) == self.first[-1]:
             return np.arange(len(self.table))
-        return np.unique(np.searchsorted(self.first, rows, side="right") - 1)
+        return np.flatnonzero(np.diff(np.searchsorted(rows, self.first)))
 
 
 class _Decompressors(threading.local):

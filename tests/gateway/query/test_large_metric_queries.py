@@ -33,7 +33,7 @@ def push(server: ServerProcess, lines: int) -> None:
 
 
 def ask(server: ServerProcess, query: str, lines: int) -> httpx.Response:
-    parameters = {"query": query, "start": START, "end": START + lines * 1_000_000, "step": "60s"}
+    parameters: dict[str, str | int] = {"query": query, "start": START, "end": START + lines * 1_000_000, "step": "60s"}
     return httpx.get(f"{server.url}/loki/api/v1/query_range", params=parameters, timeout=120)
 
 
