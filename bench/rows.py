@@ -283,6 +283,14 @@ ROWS = (
         means="20 different queries; the answers must be equal",
     ),
     Row(
+        "dashboard: second refresh, CPU over the first",
+        "x",
+        0.1,
+        0.05,
+        means="20 graphs again for a range that has moved on by a step of 50, whose new lines were pushed before; the "
+        "middle of 3; answers must be equal to those without what was kept",
+    ),
+    Row(
         "dashboard: push p99 meanwhile",
         "ms",
         100,

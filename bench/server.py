@@ -115,14 +115,14 @@ class MeasuredServer:
         """Waits until all is in blocks."""
         self._request("POST", "/flush", 204)
 
-    def ask(self, path: str, parameters: Mapping[str, str | int]) -> Any:
-        """A JSON answer of the API. Results that the server may have kept from an earlier query are not wanted."""
-        return json.loads(self._request("GET", f"{path}?{urlencode(parameters)}", 200))
+    def ask(self, path: str, parameters: Mapping[str, str | int], *, kept: bool = False) -> Any:
+        """A JSON answer of the API; `kept`: results that the server has of earlier queries may be used."""
+        return json.loads(self._request("GET", f"{path}?{urlencode(parameters)}", 200, kept=kept))
 
-    def _request(self, method: str, target: str, expected: int) -> bytes:
+    def _request(self, method: str, target: str, expected: int, *, kept: bool = False) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER)
         try:
-            connection.request(method, target, headers={"Cache-Control": "no-cache"})
+            connection.request(method, target, headers={} if kept else {"Cache-Control": "no-cache"})
             answer = connection.getresponse()
             body = answer.read()
             if answer.status != expected:

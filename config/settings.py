@@ -141,6 +141,8 @@ class Query(_Group):
     """Longest time a query may take, for tenants whose limits.query_timeout is 0."""
     max_memory: Size = 512 * MB
     """Bytes that one query may hold in memory; above it the query gets 400. 0: no limit."""
+    result_cache_bytes: Size = 64 * MB
+    """Bytes of results of metric queries over blocks that are kept for the next query, over all tenants. 0: none."""
 
 
 class Log(_Group):

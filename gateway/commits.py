@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from storage import BatchId, Receipt
@@ -18,26 +20,23 @@ if TYPE_CHECKING:
     from gateway.state import LogStore
 
 
+Settle = Callable[[Receipt | Exception], None]
+"""What is told on the event loop what became of a batch."""
+
+
 class _Commit:
     """A batch on its way; `home` is the event loop's thread."""
 
-    __slots__ = ("_batch", "_future", "_home", "_identity", "_store", "_tenant")
+    __slots__ = ("_batch", "_home", "_identity", "_loop", "_settle", "_store", "_tenant")
 
-    def __init__(
-        self,
-        store: LogStore,
-        tenant: str,
-        batch: Batch,
-        identity: BatchId | None,
-        future: asyncio.Future[Receipt],
-        home: int,
-    ) -> None:
+    def __init__(self, store: LogStore, tenant: str, batch: Batch, identity: BatchId | None, settle: Settle) -> None:
         self._store = store
         self._tenant = tenant
         self._batch = batch
         self._identity = identity
-        self._future = future
-        self._home = home
+        self._settle = settle
+        self._loop = asyncio.get_running_loop()
+        self._home = threading.get_ident()
 
     def start(self) -> None:
         """Hands it over."""
@@ -51,15 +50,17 @@ class _Commit:
         if threading.get_ident() == self._home:
             self._settle(outcome)
         else:
-            self._future.get_loop().call_soon_threadsafe(self._settle, outcome)
+            self._loop.call_soon_threadsafe(self._settle, outcome)
 
-    def _settle(self, outcome: Receipt | Exception) -> None:
-        if self._future.done():  # the client left
-            return
-        if isinstance(outcome, Exception):
-            self._future.set_exception(outcome)
-        else:
-            self._future.set_result(outcome)
+
+def settle(future: asyncio.Future[Receipt], outcome: Receipt | Exception) -> None:
+    """Gives a future its outcome, unless nobody waits for it any more."""
+    if future.done():  # the client left
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 class Commits:
@@ -78,8 +79,12 @@ class Commits:
         if not self._waiting:
             loop.call_soon(self._hand_over)
         future: asyncio.Future[Receipt] = loop.create_future()
-        self._waiting.append(_Commit(store, tenant, batch, identity, future, threading.get_ident()))
+        self._waiting.append(_Commit(store, tenant, batch, identity, partial(settle, future)))
         return future
+
+    def send(self, store: LogStore, tenant: str, batch: Batch, told: Settle) -> None:
+        """Stores a batch that is a turn's already, at once; `told` what becomes of it."""
+        _Commit(store, tenant, batch, None, told).start()
 
     def _hand_over(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -199,6 +199,11 @@ QUERY = (
     Spec("loki_querier_worker_concurrency", "gauge", "Queries that may run at once (query.max_concurrent)."),
     Spec("loki_querier_worker_inflight_queries", "gauge", "Queries running."),
     Spec("loki_query_scheduler_queue_length", "gauge", "Queries waiting for a place."),
+    Spec("weir_query_runs_total", "counter", "LogQL queries that were run: identical ones in flight are run once."),
+    Spec("weir_query_joined_total", "counter", "LogQL queries that were answered with what an identical one came to."),
+    Spec("weir_result_cache_hits_total", "counter", "Row groups whose part in a metric query was known."),
+    Spec("weir_result_cache_misses_total", "counter", "Row groups whose part in a metric query had to be made."),
+    Spec("weir_result_cache_bytes", "gauge", "Bytes of results kept, of query.result_cache_bytes."),
 )
 
 STORAGE = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -152,20 +152,39 @@ class Metrics:
             legacy: whether it came to /api/prom/push.
             door: the `format` label: loki, otlp or log.
         """
+        lags = (lag,)
+        self.pushes_received(
+            tenant, lines, metadata_bytes, lags, user_agent, content_type, content_encoding, legacy, door
+        )
+
+    def pushes_received(
+        self,
+        tenant: str,
+        lines: I64,
+        metadata_bytes: int,
+        lags: Sequence[int],
+        user_agent: str,
+        content_type: str,
+        content_encoding: str,
+        legacy: bool,
+        door: str = "loki",
+    ) -> None:
+        """As `push_received`, for pushes of one sender; `lags` has ms for each of them, the rest is of all together."""
         count, client = len(lines), self._client(user_agent)
         pushed = self._pushed.get((tenant, client, door))
         if pushed is None:
             pushed = self._pushed[tenant, client, door] = _Pushed()
-        pushed.requests += 1
+        pushed.requests += len(lags)
         pushed.lines += count
         pushed.bytes += (int(lines[0]) if count == 1 else int(lines.sum())) + metadata_bytes
         pushed.metadata_bytes += metadata_bytes
         self._line_bytes.observe_all(lines)
-        if 0 <= lag < _MAX_LAG_MS:
-            pushed.lag = (pushed.lag or 0) + lag
+        for lag in lags:
+            if 0 <= lag < _MAX_LAG_MS:
+                pushed.lag = (pushed.lag or 0) + lag
         media = content_type if content_type in _CONTENT_TYPES else "other"
         encoding = content_encoding if content_encoding in _ENCODINGS else "other"
-        self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", door] += 1
+        self._push_stats[tenant, media, encoding, "legacy" if legacy else "v1", door] += len(lags)
 
     def _client(self, user_agent: str) -> str:
         product = user_agent.split("/", 1)[0].split(" ", 1)[0][:64] or "none"
@@ -306,6 +325,11 @@ class _GatewayCollector(Collector):
         yield _gauge("loki_querier_worker_concurrency", {(): gateway.settings.query.max_concurrent})
         yield _gauge("loki_querier_worker_inflight_queries", {(): gateway.queries.running})
         yield _gauge("loki_query_scheduler_queue_length", {(): gateway.queries.waiting})
+        yield _gauge("weir_query_runs_total", {(): gateway.runs.begun})
+        yield _gauge("weir_query_joined_total", {(): gateway.runs.joined})
+        yield _gauge("weir_result_cache_hits_total", {(): gateway.results.hits})
+        yield _gauge("weir_result_cache_misses_total", {(): gateway.results.misses})
+        yield _gauge("weir_result_cache_bytes", {(): gateway.results.used})
         yield _gauge("loki_ingester_wal_replay_active", {(): int(gateway.phase is Phase.STARTING)})
         yield from metrics.plain()
         yield from forward_families(gateway.forward)

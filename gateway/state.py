@@ -16,6 +16,9 @@ from gateway.auth import Scope, ScopedRoute
 from gateway.commits import Commits
 from gateway.forward.figures import ForwardFigures
 from gateway.query.pool import QueryPool
+from gateway.query.shared import SharedRuns
+from gateway.turns import Turns
+from logql.result_cache import ResultCache
 from logql.source import Matcher, Source
 from storage.batch import Batch, Labels
 from storage.errors import StorageError
@@ -210,7 +213,10 @@ class Gateway:
         phase: where the server is in its life.
         progress: what it is doing while it starts.
         commits: decoded pushes on their way to the store.
+        turns: small pushes that are decoded together.
         forward: what the Fluent Forward door counts.
+        results: of metric queries over blocks, kept for the next.
+        runs: queries at work that others may wait for.
     """
 
     settings: Settings
@@ -222,8 +228,15 @@ class Gateway:
     phase: Phase = Phase.STARTING
     progress: str = "opening the store"
     commits: Commits = field(default_factory=Commits)
+    turns: Turns[Any] = field(default_factory=Turns)
     forward: ForwardFigures = field(default_factory=ForwardFigures)
+    results: ResultCache = field(init=False)
+    runs: SharedRuns[Any] = field(default_factory=SharedRuns)
     _store: LogStore | None = None
+
+    def __post_init__(self) -> None:
+        """As much is kept as the settings say."""
+        self.results = ResultCache(self.settings.query.result_cache_bytes)
 
     @property
     def store(self) -> LogStore:

@@ -15,16 +15,21 @@ from logql.errors import (
     SelectorExpected,
     StageError,
 )
+from logql.explain import Explanation, Step, span
 from logql.format import format_query
 from logql.limits import MetricLimits, check_entries_limit
 from logql.metric_engine import run_instant, run_range
 from logql.metric_result import Matrix, Scalar, Series, Vector
 from logql.numbers import plain
 from logql.parser import parse, parse_log, parse_selector, parse_unbuilt
+from logql.plan_texts import StageText
 from logql.result import Entry, LogResult, StreamEntries, group_by_labels, group_by_stream
+from logql.result_cache import ResultCache
 from logql.selections import Selection, selections
 from logql.source import Direction, Matcher, MatchOp, Source, Unit
 from logql.stats import Reading, Stats
+from logql.timings import Seconds
+from logql.timings import Stage as TimedStage
 from logql.vectors import Sample
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "Entry",
     "EntryColumns",
     "EvaluationError",
+    "Explanation",
     "Expr",
     "LimitError",
     "LogExpr",
@@ -48,15 +54,20 @@ __all__ = [
     "PipelineError",
     "Reading",
     "RegexError",
+    "ResultCache",
     "Sample",
     "Scalar",
+    "Seconds",
     "Selection",
     "SelectorExpected",
     "Series",
     "Source",
     "StageError",
+    "StageText",
     "Stats",
+    "Step",
     "StreamEntries",
+    "TimedStage",
     "Unit",
     "Vector",
     "check_entries_limit",
@@ -72,4 +83,5 @@ __all__ = [
     "run_log_query",
     "run_range",
     "selections",
+    "span",
 ]

@@ -16,13 +16,16 @@ import numpy as np
 from logql.ast import LogExpr
 from logql.budget import ENTRY, Budget
 from logql.columns.plan import is_special, plan_of
+from logql.explain import Explanation, Step
+from logql.plan_texts import PlanText, plan_text
 from logql.ranking import Candidates, merge, no_candidates, settled, thin
 from logql.result import Entry, LogResult, entry_of
 from logql.rows import ROWS_AT_ONCE, rows_of, watched
 from logql.source import Direction, Source, Unit
 from logql.stages.pipeline import Pipeline
 from logql.stream_ids import StreamIds
-from logql.unit_reader import UnitReader, filtered
+from logql.timings import Stage
+from logql.unit_reader import UnitReader
 from logql.workers import in_order
 from storage.batch import I64, Batch
 from storage.reading import Times
@@ -48,6 +51,7 @@ def run_log_query(
     interval: int = 0,
     check: Callable[[], None] = _go_on,
     budget: Budget | None = None,
+    explanation: Explanation | None = None,
 ) -> LogResult:
     """The first `limit` entries, in the query's direction, that the expression lets through.
 
@@ -64,14 +68,18 @@ def run_log_query(
         check: called before each unit is read, and now and then while its rows go through stages; raises to stop the
             query (deadline, client gone).
         budget: counts the bytes of the batches and entries that the query holds; without one it may hold any number.
+        explanation: is told what the query does.
 
     Raises:
         LimitError: they are more than the budget allows.
         RegexError, StageError: a stage cannot be built; `parse` has refused such an expression before.
     """
     began = perf_counter()
-    reader = UnitReader(source, tenant, check, budget)
-    query = _LogQuery(reader, Pipeline.of(expr.stages), limit, direction)
+    reader = UnitReader(source, tenant, check, budget, explanation)
+    with reader.span(Stage.PLAN):
+        query = _LogQuery(reader, Pipeline.of(expr.stages), limit, direction)
+    if explanation is not None:
+        explanation.plans.append(query.plan_text(expr))
     units = takewhile(query.may_be_in, reader.units(expr.matchers, start, end, direction))
     # Stages hold the GIL, and times alone are read faster than they are handed to another thread.
     if query.pipeline.line_filters and not query.pipeline.stages:
@@ -122,6 +130,11 @@ class _LogQuery:
         self._ids = StreamIds()
         self._plan = plan_of(pipeline)
 
+    def plan_text(self, expr: LogExpr) -> PlanText:
+        """The plan in words; `expr` is the query."""
+        by_columns = not self.pipeline.stages
+        return plan_text(str(expr), expr, expr.stages, self.pipeline, self._plan, by_columns=by_columns)
+
     def may_be_in(self, unit: Unit) -> bool:
         """Whether an entry of `unit`, or of a later one, can be in the answer."""
         bound = unit.min_ts if self._direction is Direction.FORWARD else unit.max_ts
@@ -129,6 +142,10 @@ class _LogQuery:
 
     def chosen(self, unit: Unit) -> _Chosen:
         """The unit's entries that may be in the answer; lines are read only to tell. Runs in several threads."""
+        with self._reader.span(Stage.OTHER):
+            return self._chosen(unit)
+
+    def _chosen(self, unit: Unit) -> _Chosen:
         times = unit.times()
         matched = len(times)
         times = times.take(self._still_wanted(times.ts))
@@ -141,7 +158,7 @@ class _LogQuery:
         batch = unit.read(times)
         self._reader.count_batch(unit, matched, batch)
         with self._budget.holding(batch_bytes(batch)):
-            rows = filtered(batch, filters)
+            rows = self._reader.filtered(batch, filters)
             made: list[Entry] | None = None
             if stages:
                 rows, made = self._through_stages(batch, self._in_order(batch, rows))
@@ -230,18 +247,21 @@ class _LogQuery:
         passing = 0
         for some in self._pieces(batch, rows):
             check()
-            for place, (row, _) in zip(some.tolist(), watched(rows_of(take_rows(batch, some)), check), strict=True):
-                if len(made) >= self._limit and row.ts != made[-1].ts:
-                    break
-                if self.pipeline.run_rest(row):
-                    size = ENTRY + len(row.line)
-                    self._budget.take(size)
-                    passing += size
-                    through.append(place)
-                    made.append(entry_of(row))
-            else:
-                continue
-            break
+            with self._reader.span(Stage.ROWS):
+                for place, (row, _) in zip(some.tolist(), watched(rows_of(take_rows(batch, some)), check), strict=True):
+                    if len(made) >= self._limit and row.ts != made[-1].ts:
+                        self._reader.left(Step.ROWS, int(np.argmax(some == place)))
+                        break
+                    if self.pipeline.run_rest(row):
+                        size = ENTRY + len(row.line)
+                        self._budget.take(size)
+                        passing += size
+                        through.append(place)
+                        made.append(entry_of(row))
+                else:
+                    self._reader.left(Step.ROWS, len(some))
+                    continue
+                break
         if backward:
             through.reverse()
             made.reverse()
@@ -259,8 +279,11 @@ class _LogQuery:
                 yield some
                 continue
             size = min(2 * size, _MOST_AT_ONCE)
+            self._reader.check()
             ordered = np.sort(some)
-            left = plan.run(batch, ordered).going_on()
+            with self._reader.span(Stage.COLUMNS):
+                left = plan.run(batch, ordered).going_on()
+            self._reader.left(Step.COLUMNS, len(left))
             kept = np.isin(some, left, assume_unique=True)
             wanted = some[kept]
             for first in range(0, len(wanted), ROWS_AT_ONCE):

@@ -42,6 +42,7 @@ class Extractor:
     """Makes samples of rows: the value by the aggregation, the labels by its grouping.
 
     Attributes:
+        nodes: the stages of the query that run.
         pipeline: what entries go through.
         plan: what of its stages runs by columns; None if there is nothing to gain.
         labels_read: all labels that a sample whose pipeline did not fail may have, before one of the name is made room
@@ -49,13 +50,13 @@ class Extractor:
     """
 
     def __init__(self, node: RangeAggregation, grouping: Grouping | None) -> None:
+        self.grouping = grouping
         stages = node.range.log.stages
         unwrap = node.range.unwrap
         self._unwrap = UnwrapStage.of(unwrap) if unwrap else None
         self._counts_bytes = node.op in BYTES
-        self.pipeline = Pipeline.of(
-            stages if self._counts_bytes else without_unused_line_formats(stages), self._wanted(node, grouping)
-        )
+        self.nodes = stages if self._counts_bytes else without_unused_line_formats(stages)
+        self.pipeline = Pipeline.of(self.nodes, self._wanted(node, grouping))
         self._names = frozenset(grouping.names) if grouping else frozenset()
         self._is_by = grouping is not None and not grouping.without
         self.labels_read: frozenset[str] | None = None
@@ -63,7 +64,8 @@ class Extractor:
             self.labels_read = self._names | {name.removesuffix(SUFFIX) for name in self._names}
         if unwrap and not self._is_by:
             self._names |= {unwrap.label}
-        self.plan = plan_of(self.pipeline, (*self._names_unwrapped(), *(self.labels_read or ())))
+        after = None if self.labels_read is None else (*self._names_unwrapped(), *self.labels_read)
+        self.plan = plan_of(self.pipeline, after)
 
     def _wanted(self, node: RangeAggregation, grouping: Grouping | None) -> Wanted:
         names: list[str] = []
@@ -98,7 +100,7 @@ class Extractor:
         if self._unwrap:
             return unwrapped(frame, self._unwrap)
         if self._counts_bytes:
-            return frame.batch.lines.lengths[frame.rows].astype(np.float64)
+            return frame.lines.lengths[frame.at].astype(np.float64)
         return np.ones(len(frame), np.float64)
 
     def sample(self, row: Row) -> float | None:

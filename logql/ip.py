@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import takewhile
 from typing import TypeAlias
 
 from logql.errors import StageError
@@ -50,6 +51,25 @@ def _ip_test(pattern: str) -> Callable[[Address], bool]:
         return lambda address: address in network
     wanted = ip_address(pattern)
     return lambda address: address == wanted
+
+
+def ip_literal(pattern: str) -> bytes:
+    """What each line has in which one of the addresses stands that `pattern`, an `ip_test`'s, names.
+
+    An IPv4 address is written in one way alone: without zeros at the front of its numbers.
+    """
+    if "-" in pattern:
+        low, high = map(ip_address, pattern.split("-", 1))
+    elif "/" in pattern:
+        network = ip_network(pattern, strict=False)
+        low, high = network.network_address, network.broadcast_address
+    else:
+        low = high = ip_address(pattern)
+    if low.version != 4:
+        return b":"
+    numbers = zip(str(low).split("."), str(high).split("."), strict=True)
+    shared = [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], numbers)]
+    return (".".join(shared) + "." * (low != high)).encode()
 
 
 def has_address(line: bytes, test: Callable[[Address], bool]) -> bool:

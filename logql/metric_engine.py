@@ -7,7 +7,7 @@ are made together, in columns, but an answer or an error is what they give one b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from logql.aggregate import aggregated, check_enabled
@@ -25,15 +25,19 @@ from logql.binop import scalar_operation, vector_operation
 from logql.budget import Budget
 from logql.count_reader import CountReader, is_countable
 from logql.counts import CountVector, Steps
+from logql.explain import Explanation
 from logql.extractor import Extractor, grouping_of
 from logql.label_replace import Relabelled
 from logql.limits import MetricLimits, check_range
 from logql.metric_result import Matrix, Scalar, Vector
+from logql.plan_texts import PlanText, StageText, plan_text
 from logql.points import MS, Points, cut
 from logql.ranges import RangeVector, count_function, failure_of
+from logql.result_cache import ResultCache
 from logql.samples import read_samples
 from logql.source import MatchOp, Source
 from logql.stats import Stats
+from logql.timings import Stage
 from logql.unit_reader import UnitReader
 from logql.vectors import Absence, ConstantVector, Sample, VectorSource
 from storage.batch import Labels
@@ -65,6 +69,8 @@ def run_range(
     limits: MetricLimits,
     check: Callable[[], None] = _go_on,
     budget: Budget | None = None,
+    explanation: Explanation | None = None,
+    cache: ResultCache | None = None,
 ) -> Matrix:
     """The series of a metric query over a range.
 
@@ -79,6 +85,9 @@ def run_range(
         check: called before each unit is read, and now and then while its rows go through stages and while vectors are
             made; raises to stop the query.
         budget: counts the bytes that the query holds; without one it may hold any number.
+        explanation: is told what the query does.
+        cache: of what parts of blocks came to in earlier queries. Only for a source that shows all entries of a unit
+            to a query that asks for their time.
 
     Raises:
         LimitError: more series, a longer range vector, or more memory than allowed.
@@ -90,16 +99,18 @@ def run_range(
     step = max(step - step % MS, MS)
     start, end = aligned(start, end, step)
     budget = budget or Budget()
-    query = _Query(UnitReader(source, tenant, check, budget), start, end, step, limits, _answering(expr))
+    reader = UnitReader(source, tenant, check, budget, explanation, cache)
+    query = _Query(reader, start, end, step, limits, _answering(expr))
     found = query.compiled(expr)
     points = Points(limits, budget)
-    for first, stop in query.blocks():
-        check()
-        vectors = found.vectors(first, stop)
-        points.add(vectors, first)
-        if vectors.failure:
-            raise vectors.failure
-    series = points.series(found.labels, start, step)
+    with query.reader.span(Stage.AGGREGATE):
+        for first, stop in query.blocks():
+            check()
+            vectors = found.vectors(first, stop)
+            points.add(vectors, first)
+            if vectors.failure:
+                raise vectors.failure
+        series = points.series(found.labels, start, step)
     return Matrix(series, query.stats(sum(len(one.ts) for one in series), began), points.warnings)
 
 
@@ -112,14 +123,16 @@ def run_instant(
     limits: MetricLimits,
     check: Callable[[], None] = _go_on,
     budget: Budget | None = None,
+    explanation: Explanation | None = None,
 ) -> Vector | Scalar:
     """The value of a metric query at `time` (ns); arguments and errors as of `run_range`."""
     began = perf_counter()
-    query = _Query(UnitReader(source, tenant, check, budget), time, time, MS, limits, _answering(expr))
+    query = _Query(UnitReader(source, tenant, check, budget, explanation), time, time, MS, limits, _answering(expr))
     if isinstance(expr, Literal):
         return Scalar(time // MS, expr.value, query.stats(0, began))
     found = query.compiled(expr)
-    vectors = found.vectors(0, 1)
+    with query.reader.span(Stage.AGGREGATE):
+        vectors = found.vectors(0, 1)
     if vectors.failure:
         raise vectors.failure
     vector = [
@@ -212,12 +225,12 @@ class _Query:
     def _range(self, node: RangeAggregation, outer: Grouping | None) -> VectorSource:
         check_range(node.range.range, self.limits.max_range)
         grouping = grouping_of(node, outer)
-        extractor = Extractor(node, grouping)
-        series: VectorSource
-        if is_countable(node, extractor):
-            series = self._counted(node, grouping, extractor)
-        else:
-            series = self._sampled(node, extractor)
+        with self.reader.span(Stage.PLAN):
+            extractor = Extractor(node, grouping)
+        countable = is_countable(node, extractor)
+        if self.reader.explanation is not None:
+            self.reader.explanation.plans.append(_plan_text(node, extractor, countable=countable))
+        series: VectorSource = self._counted(node, grouping, extractor) if countable else self._sampled(node, extractor)
         self.most_series = max(self.most_series, len(series.labels))
         return Absence(series, _absent_labels(node)) if node.op == "absent_over_time" else series
 
@@ -225,13 +238,15 @@ class _Query:
         steps = self._steps(node)
         counts = CountReader(self.reader, node, grouping, extractor, steps, self._most_sets(node))
         counts.read(steps.start - steps.width + 1, self.end - node.range.offset + 1)
-        return CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
+        with self.reader.span(Stage.AGGREGATE):
+            return CountVector(steps, counts.labels, counts.counter.total(), count_function(node), failure_of)
 
     def _sampled(self, node: RangeAggregation, extractor: Extractor) -> RangeVector:
         steps = self._steps(node)
         start, end = steps.start - steps.width, self.end - node.range.offset
         samples = read_samples(self.reader, node, extractor, start + 1, end + 1, self._most_sets(node))
-        return RangeVector(samples, node, steps, self.reader.check)
+        with self.reader.span(Stage.AGGREGATE):
+            return RangeVector(samples, node, steps, self.reader.check)
 
     def _aggregation(self, node: VectorAggregation) -> VectorSource:
         check_enabled(node)
@@ -257,6 +272,16 @@ def _answering(expr: MetricExpr) -> RangeAggregation | None:
         case RangeAggregation() if expr.op != "absent_over_time":
             return expr
     return None
+
+
+def _plan_text(node: RangeAggregation, extractor: Extractor, *, countable: bool) -> PlanText:
+    """The plan of a range aggregation in words; its unwrap stands after the stages."""
+    by_columns = countable or extractor.by_columns
+    pipeline, plan = extractor.pipeline, extractor.plan
+    found = plan_text(str(node), node.range.log, extractor.nodes, pipeline, plan, by_columns=by_columns)
+    if node.range.unwrap is None:
+        return found
+    return replace(found, stages=(*found.stages, StageText(str(node.range.unwrap), by_columns)))
 
 
 def _absent_labels(node: RangeAggregation) -> Labels:

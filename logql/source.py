@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from storage.batch import I64, Batch
-from storage.reading import EVERYTHING, Columns, Times, Totals
+from storage.reading import EVERYTHING, Columns, Survey, Times, Totals
 
 
 class MatchOp(StrEnum):
@@ -87,6 +87,12 @@ class Unit(Protocol):
     def lengths(self, times: Times) -> I64:
         """int64[n], bytes of the lines of such entries."""
 
+    def identity(self) -> Hashable | None:
+        """What stands for the unit's entries, of any time: those of one selector never change. None: they may."""
+
+    def whole(self) -> Unit:
+        """The unit with its matching entries of any time. For one that has an identity."""
+
 
 class Source(Protocol):
     """Anything that can be asked for entries."""
@@ -98,9 +104,11 @@ class Source(Protocol):
         start: int,
         end: int,
         direction: Direction,
+        survey: Survey | None = None,
     ) -> Iterator[Unit]:
         """Units that may hold matching entries with start <= ts < end (ns).
 
         They come in the order in which a log query wants them: ascending min_ts for FORWARD, descending max_ts for
         BACKWARD. One entry comes from exactly one unit. Units may be read by several threads, each by one at a time.
+        A query that is to be explained hands in a survey, to be told what the scan looked at besides.
         """

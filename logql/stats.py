@@ -72,6 +72,11 @@ class Stats:
         return self.memory.line_bytes + self.blocks.line_bytes + self.metadata_bytes
 
 
+def line_bytes(batch: Batch) -> int:
+    """Bytes of the lines that are wanted of a batch."""
+    return batch.lines.nbytes if batch.selection is None else int(batch.lines.lengths[batch.selection].sum())
+
+
 def metadata_bytes(batch: Batch) -> int:
     """Bytes of the names and values of the structured metadata of a batch's selection."""
     if batch.selection is not None and batch.rest is not None:

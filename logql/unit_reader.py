@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from threading import Lock
 
 import numpy as np
 
 from logql.budget import Budget
+from logql.explain import Explanation, Step, span
+from logql.result_cache import ResultCache
 from logql.source import Direction, Matcher, Source, Unit
 from logql.stages.line_filter import LineFilterStage
-from logql.stats import Reading, Stats, metadata_bytes
+from logql.stats import Reading, Stats, line_bytes, metadata_bytes
+from logql.timings import Stage
 from storage.batch import I64, Batch
 
 
@@ -22,10 +26,22 @@ class UnitReader:
     Attributes:
         check: raises to stop the query.
         budget: of the bytes that the query holds.
+        explanation: of the query, if it is to be explained.
+        cache: of what units came to in earlier queries, if that may be used.
     """
 
-    def __init__(self, source: Source, tenant: str, check: Callable[[], None], budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        tenant: str,
+        check: Callable[[], None],
+        budget: Budget | None = None,
+        explanation: Explanation | None = None,
+        cache: ResultCache | None = None,
+    ) -> None:
         """`check` is called before each unit and raises to stop the query."""
+        self.explanation = explanation
+        self.cache = cache
         self._source = source
         self._tenant = tenant
         self.check = check
@@ -37,9 +53,34 @@ class UnitReader:
 
     def units(self, matchers: Sequence[Matcher], start: int, end: int, direction: Direction) -> Iterator[Unit]:
         """The units of a scan in its order. Asks before each whether the query is still wanted."""
-        for unit in self._source.scan(self._tenant, matchers, start, end, direction):
+        for unit in self._scan(matchers, start, end, direction):
             self.check()
             yield unit
+
+    def _scan(self, matchers: Sequence[Matcher], start: int, end: int, direction: Direction) -> Iterable[Unit]:
+        explanation = self.explanation
+        if explanation is None:
+            return self._source.scan(self._tenant, matchers, start, end, direction)
+        with explanation.span(Stage.SELECT):
+            units = self._source.scan(self._tenant, matchers, start, end, direction, explanation.survey)
+            return explanation.observed(units)
+
+    def span(self, stage: Stage) -> AbstractContextManager[None]:
+        """Counts the time of a block for a stage, if the query is to be explained. Not for what is done a row."""
+        return span(self.explanation, stage)
+
+    def left(self, step: Step, rows: int) -> None:
+        """So many more entries came to a step; noted if the query is to be explained."""
+        if self.explanation is not None:
+            self.explanation.left(step, rows)
+
+    def filtered(self, batch: Batch, filters: Sequence[LineFilterStage]) -> I64:
+        """Rows of the batch's selection that all line filters let through, in its order."""
+        with self.span(Stage.LINE_FILTERS):
+            rows = filtered(batch, filters)
+        if filters:
+            self.left(Step.LINE_FILTERS, len(rows))
+        return rows
 
     def count(self, unit: Unit, entries: int, lines: int = 0, metadata: int = 0) -> None:
         """Counts a unit that was read: its entries, bytes of lines and of structured metadata."""
@@ -68,11 +109,6 @@ class UnitReader:
     def stats(self, returned: int, exec_time: float) -> Stats:
         """What it took so far; `returned` entries or points, `exec_time` in seconds."""
         return Stats(self._memory, self._blocks, self._post_filter_lines, returned, exec_time)
-
-
-def line_bytes(batch: Batch) -> int:
-    """Bytes of the lines that are wanted of a batch."""
-    return batch.lines.nbytes if batch.selection is None else int(batch.lines.lengths[batch.selection].sum())
 
 
 def filtered(batch: Batch, filters: Iterable[LineFilterStage]) -> I64:

@@ -66,3 +66,30 @@ class Totals:
     line_bytes: I64
     min_ts: I64
     max_ts: I64
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a scan looked at before anything was read, and why it left things out. The scan adds to it.
+
+    Attributes:
+        streams: of the tenant.
+        streams_matching: those that the matchers accept.
+        blocks: files of the tenant.
+        blocks_out_of_time: left out, as they have nothing of the time asked for.
+        blocks_without_streams: left out, as no matching stream has anything of that time in them.
+        groups: row groups of the other blocks.
+        groups_without_rows: left out, as they have no entries of matching streams and the time.
+        runs: parts of memory.
+        runs_out_of_time: left out, as they have nothing of the time.
+    """
+
+    streams: int = 0
+    streams_matching: int = 0
+    blocks: int = 0
+    blocks_out_of_time: int = 0
+    blocks_without_streams: int = 0
+    groups: int = 0
+    groups_without_rows: int = 0
+    runs: int = 0
+    runs_out_of_time: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from storage.duplicates import rows_at
 from storage.footer import Footer
 from storage.memtable import Run
 from storage.pages import BlockPages, open_pages
-from storage.reading import EVERYTHING, Columns, Times, Totals
+from storage.reading import EVERYTHING, Columns, Survey, Times, Totals
 from storage.repeats import BlockRows, Held, overlapping, repeated, repeated_in_block
 from storage.rows import take_rows
 from storage.state import Bounds, View
@@ -83,6 +83,12 @@ class BlockSource:
             self._pages = open_pages(self.block.path)
         return self._pages
 
+    @property
+    def group_count(self) -> int:
+        """Row groups of the block. Raises CorruptBlock."""
+        group = self.footer.spans.group
+        return int(group[-1]) + 1 if len(group) else 0
+
     def groups(self) -> list[tuple[int, int, int]]:
         """(row group, min ts, max ts) of the row groups with rows that may be wanted."""
         said = self.footer.spans
@@ -95,6 +101,20 @@ class BlockSource:
         low = np.minimum.reduceat(said.min_ts[at], heads)
         high = np.maximum.reduceat(said.max_ts[at], heads)
         return list(zip(group[heads].tolist(), low.tolist(), high.tolist(), strict=True))
+
+    def bounds(self, group: int) -> tuple[int, int]:
+        """(min ts, max ts) of the spans of a row group with rows that are wanted. Raises CorruptBlock."""
+        said = self.footer.spans
+        at = slice(*np.searchsorted(said.group, [group, group + 1]).tolist())
+        near = self._near[said.stream[at]]
+        return int(said.min_ts[at][near].min()), int(said.max_ts[at][near].max())
+
+    def whole(self) -> BlockSource:
+        """The block as far as its streams are asked for, whatever the time."""
+        window, block = self._window, self.block
+        if block.min_ts >= window.start and block.max_ts < window.end:
+            return self
+        return BlockSource(block, replace(window, start=block.min_ts, end=block.max_ts + 1))
 
     def times(self, group: int) -> Times:
         """The rows of a row group that are wanted, repeats of other blocks' among them. Raises CorruptBlock."""
@@ -191,6 +211,14 @@ class MemoryUnit:
         """int64[n], bytes of the lines of such entries."""
         return self.run.batch.lines.lengths[times.rows]
 
+    def identity(self) -> Hashable | None:
+        """Memory goes to blocks: there is nothing that a run could be known by later."""
+        return None
+
+    def whole(self) -> MemoryUnit:
+        """The run, as asked for."""
+        return self
+
 
 @dataclass(slots=True, eq=False)
 class BlockUnit:
@@ -243,25 +271,56 @@ class BlockUnit:
         """int64[n], bytes of the lines of such entries. Raises CorruptBlock."""
         return self.source.pages.lengths(self.group, times.rows)
 
+    def identity(self) -> Hashable | None:
+        """What the group's entries of a selector depend on: the file, which is written once, and what repeats others.
 
-def units_of(view: View, table: StreamTable, accepted: Mask, start: int, end: int) -> list[MemoryUnit | BlockUnit]:
-    """The units of a view that may hold entries of accepted streams in start <= ts < end, by arrival."""
+        Whatever else comes to decide which entries of a row group are shown has to be in here.
+        """
+        return self.source.block.path, self.group, self.repeats.tobytes()
+
+    def whole(self) -> BlockUnit:
+        """The row group with its matching entries of any time. Raises CorruptBlock."""
+        source = self.source.whole()
+        if source is self.source:
+            return self
+        low, high = source.bounds(self.group)
+        return BlockUnit(source, self.group, low, high, self.repeats, self.arrival)
+
+
+def units_of(
+    view: View, table: StreamTable, accepted: Mask, start: int, end: int, survey: Survey | None = None
+) -> list[MemoryUnit | BlockUnit]:
+    """The units of a view that may hold entries of accepted streams in start <= ts < end, by arrival.
+
+    `survey` is told what else was looked at.
+    """
     window = Window(table, accepted, start, end)
+    survey = survey or Survey()
+    survey.streams += len(accepted)
+    survey.streams_matching += int(np.count_nonzero(accepted))
+    survey.blocks += len(view.blocks)
     units: list[MemoryUnit | BlockUnit] = []
     none: I64 = np.zeros(0, np.int64)
     for place, block in enumerate(view.blocks):
         if block.max_ts < start or block.min_ts >= end:
+            survey.blocks_out_of_time += 1
             continue
         source = BlockSource(block, window)
         if not source.is_wanted():
+            survey.blocks_without_streams += 1
             continue
         repeats: Mapping[int, I64] = repeated_in_block(view.blocks, place, table)
-        for group, low, high in source.groups():
+        groups = source.groups()
+        survey.groups += source.group_count
+        survey.groups_without_rows += source.group_count - len(groups)
+        for group, low, high in groups:
             arrival = len(units)
             units.append(
                 BlockUnit(source, group, max(low, start), min(high, end - 1), repeats.get(group, none), arrival)
             )
     runs = [run for run in view.memory if run.max_ts >= start and run.min_ts < end]
+    survey.runs += len(view.memory)
+    survey.runs_out_of_time += len(view.memory) - len(runs)
     if runs:
         earlier = _before_memory(view, window)
         units += [MemoryUnit(run, window, earlier, len(units) + number) for number, run in enumerate(runs)]

@@ -25,6 +25,7 @@ from storage.errors import StorageError
 from storage.figures import Counters, Figures, ReplayFigures, TenantFigures
 from storage.flush import Flusher, FlushOptions, block_of
 from storage.lock import DirectoryLock, read_origin
+from storage.reading import Survey
 from storage.replay import ReplayProgress, replay
 from storage.reserve import Reserve
 from storage.scan import BlockUnit, MemoryUnit, units_of
@@ -180,18 +181,25 @@ class Store:
     # -- out
 
     def scan(
-        self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int, direction: str
+        self,
+        tenant: str,
+        matchers: Sequence[LabelMatcher],
+        start: int,
+        end: int,
+        direction: str,
+        survey: Survey | None = None,
     ) -> Iterator[MemoryUnit | BlockUnit]:
         """Units that may hold matching entries with start <= ts < end (ns): a logql.source.Source.
 
-        They come ascending in min_ts for "forward", descending in max_ts for "backward".
+        They come ascending in min_ts for "forward", descending in max_ts for "backward". `survey` is told what else
+        was looked at.
         """
         found = self._state.tenants.get(tenant)
         if found is None:
             return
         # The view first: every stream that it has rows of is in the table by then, and is asked for.
         view = found.view
-        units = units_of(view, found.table, self._accepted(found, matchers), start, end)
+        units = units_of(view, found.table, self._accepted(found, matchers), start, end, survey)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +58,12 @@ class BatchUnit:
 
     def lengths(self, times: Times) -> I64:
         return self.batch.lines.lengths[times.rows]
+
+    def identity(self) -> Hashable | None:
+        return None
+
+    def whole(self) -> Unit:
+        return self
 
 
 def everything(unit: Unit) -> Batch:

@@ -1,4 +1,4 @@
-"""Answers as text: the three output forms of `weir query`, and plain lists.
+"""Answers as text: the output forms of `weir query`, and plain lists.
 
 On a terminal control characters are escaped; into a pipe or file go the bytes the server sent.
 """
@@ -25,6 +25,7 @@ class Form(StrEnum):
     DEFAULT = "default"
     RAW = "raw"
     JSONL = "jsonl"
+    NONE = "none"
 
 
 class OutputFailed(Exception):  # noqa: N818 - named for what happened
@@ -51,6 +52,8 @@ class Printer:
 
     def lines(self, lines: Sequence[Line]) -> None:
         """One page of log lines, written before this returns."""
+        if self._form is Form.NONE:
+            return
         if self._form is Form.RAW:
             texts = (line.text for line in lines)
         elif self._form is Form.JSONL:
@@ -62,6 +65,8 @@ class Printer:
 
     def series(self, kind: str, result: bytes) -> None:
         """A metric query's result: JSON, or with JSONL one series a row."""
+        if self._form is Form.NONE:
+            return
         if self._form is Form.JSONL and kind != "scalar":
             elements: list[msgspec.Raw] = msgspec.json.decode(result, type=list[msgspec.Raw])
             self.texts((bytes(element).decode("utf-8", "replace") for element in elements), json=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from enum import StrEnum
 from typing import Annotated
@@ -9,11 +10,14 @@ from typing import Annotated
 import typer
 
 from gateway.cli.exits import Exit, exit_codes, say
+from gateway.cli.explain import explanation_lines
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.cli.output import Form, Printer
 from gateway.cli.progress import Progress
+from gateway.cli.terminal import escape_controls
 from gateway.client import Api, Connection, Page, pages
 from gateway.client.answers import QueryAnswer
+from gateway.client.explanation import Explanation
 from gateway.client.lines import format_labels
 from gateway.client.times import time_window
 
@@ -42,7 +46,8 @@ def query(
             "--output",
             "-o",
             metavar="|".join(Form),
-            help="`default`: local time, labels, line; `raw`: the line; `jsonl`: a JSON object a line.",
+            help="`default`: local time, labels, line; `raw`: the line; `jsonl`: a JSON object a line; "
+            "`none`: nothing.",
         ),
     ] = Form.DEFAULT,
     batch: Annotated[
@@ -51,6 +56,15 @@ def query(
             "--batch", metavar="N", min=1, help="Most lines to ask for at once; the server has a limit of its own."
         ),
     ] = 1000,
+    *,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say what the server did and where its time went: to stderr, or with `-o none` to stdout. Of a "
+            "download in pages, the first one.",
+        ),
+    ] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
 ) -> None:
@@ -64,6 +78,7 @@ def query(
     weir query '{app="web"} |= "timeout"' --since 3h --limit 100
     weir query '{app="web"}' --from 2026-08-22T14:00:00Z --to 2026-08-22T15:00:00Z --limit 0 -o raw > web.log
     weir query '{app="web"}' -o jsonl | jq -r .line
+    weir query 'sum by (level) (rate({app="web"} | json [1m]))' --explain -o none
     ```
     """
     with exit_codes():
@@ -73,8 +88,14 @@ def query(
             api = Api(connection)
             printer = Printer(output, _notice)
 
+            told: list[Explanation | None] = []
+
             def fetch(page_start: int, page_end: int, page_limit: int) -> QueryAnswer:
-                return api.query_range(logql, page_start, page_end, limit=page_limit, direction=direction)
+                answer = api.query_range(
+                    logql, page_start, page_end, limit=page_limit, direction=direction, explain=explain and not told
+                )
+                told.append(answer.explanation)
+                return answer
 
             forward = direction is Direction.FORWARD
             for answer in pages(fetch, start, end, limit=limit, batch=batch, forward=forward):
@@ -86,6 +107,8 @@ def query(
                 for warning in answer.warnings:
                     if warning not in warned:
                         warned.append(warning)
+            if explain:
+                _explain(told[0], printer if output is Form.NONE else None)
     for warning in warned:
         say(f"warning: {warning}")
     if warned:
@@ -142,6 +165,17 @@ def series(
         with Connection(addr, org_id) as connection:
             found = Api(connection).series(matchers or [], start, end)
         Printer(Form.RAW, _notice).texts(format_labels(stream) for stream in found)
+
+
+def _explain(explanation: Explanation | None, printer: Printer | None) -> None:
+    """Prints an explanation: with `printer` as the command's output, without one beside it."""
+    if explanation is None:
+        say("the server does not explain queries")
+    elif printer is not None:
+        printer.texts(explanation_lines(explanation))
+    else:
+        escape = sys.stderr.isatty()
+        _notice("\n".join(escape_controls(line) if escape else line for line in explanation_lines(explanation)))
 
 
 def _notice(text: str) -> None:

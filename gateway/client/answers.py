@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from gateway.client.errors import BadAnswer
+from gateway.client.explanation import Explanation
 
 T = TypeVar("T")
 
@@ -29,18 +30,20 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """A log query's answer: streams, each in the direction asked for."""
+    """A log query's answer: streams, each in the direction asked for; `explanation` if the server gave one."""
 
     streams: list[Stream]
     warnings: list[str]
+    explanation: Explanation | None = None
 
 
 class Series(msgspec.Struct, frozen=True):
-    """A metric query's answer: vector, matrix or scalar, its JSON left as it came."""
+    """A metric query's answer: vector, matrix or scalar, its JSON left as it came; `explanation` as of Streams."""
 
     kind: str
     json: bytes
     warnings: list[str]
+    explanation: Explanation | None = None
 
 
 QueryAnswer: TypeAlias = Streams | Series
@@ -49,6 +52,7 @@ QueryAnswer: TypeAlias = Streams | Series
 class _QueryData(msgspec.Struct, rename="camel"):
     result_type: str
     result: msgspec.Raw
+    explain: Explanation | None = None
 
 
 class _Query(msgspec.Struct):
@@ -71,9 +75,10 @@ def decode_query(body: bytes) -> QueryAnswer:
         BadAnswer: not that.
     """
     answer = _decode(body, _Query)
+    told = answer.data.explain
     if answer.data.result_type == "streams":
-        return Streams(_decode(bytes(answer.data.result), list[Stream]), answer.warnings)
-    return Series(answer.data.result_type, bytes(answer.data.result), answer.warnings)
+        return Streams(_decode(bytes(answer.data.result), list[Stream]), answer.warnings, told)
+    return Series(answer.data.result_type, bytes(answer.data.result), answer.warnings, told)
 
 
 def decode_names(body: bytes) -> list[str]:

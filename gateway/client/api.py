@@ -16,8 +16,13 @@ class Api:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def query_range(self, query: str, start: int, end: int, *, limit: int, direction: str) -> QueryAnswer:
-        """Entries with start <= ts < end, the first `limit` in that direction ("forward" or "backward")."""
+    def query_range(
+        self, query: str, start: int, end: int, *, limit: int, direction: str, explain: bool = False
+    ) -> QueryAnswer:
+        """Entries with start <= ts < end, the first `limit` in that direction ("forward" or "backward").
+
+        `explain` asks Weir for what the query took; other servers do not know of it.
+        """
         params = [
             ("direction", direction.upper()),
             ("end", str(end)),
@@ -25,6 +30,8 @@ class Api:
             ("query", query),
             ("start", str(start)),
         ]
+        if explain:
+            params.append(("explain", "true"))
         return decode_query(self._connection.get("loki/api/v1/query_range", params))
 
     def label_names(self, start: int, end: int) -> list[str]:

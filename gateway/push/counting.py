@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.metrics import Metrics
 from gateway.push.metadata import metadata_sizes
 from gateway.push.validate import Verdict
-from storage.batch import Batch
+from storage.batch import I64, Batch
 
 _NS_PER_MS = 1_000_000
 
@@ -58,3 +59,19 @@ def count_push(metrics: Metrics, sender: Sender, batch: Batch, verdict: Verdict)
         metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes, door)
     for mutation in verdict.mutated:
         metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
+
+
+def count_good_pushes(metrics: Metrics, sender: Sender, lengths: I64, newest: Sequence[int], now: int) -> None:
+    """Counts pushes of one sender without metadata that nothing was wrong with.
+
+    Args:
+        metrics: of the server.
+        sender: of all of them.
+        lengths: int64[n], bytes of each of their lines.
+        newest: ns, the last time of each push.
+        now: ns since the epoch.
+    """
+    lags = [(now - last) // _NS_PER_MS for last in newest]
+    metrics.pushes_received(
+        sender.tenant, lengths, 0, lags, sender.user_agent, sender.media, sender.encoding, sender.legacy, sender.format
+    )

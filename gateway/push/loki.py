@@ -22,12 +22,15 @@ from gateway.push.counting import Sender, count_push
 from gateway.push.decode import decode_push
 from gateway.push.encodings import decoded_size
 from gateway.push.errors import MalformedPush, NoStreams
+from gateway.push.joining import MEDIA, stored_together
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
 from gateway.state import Gateway
 from storage import BatchId, Receipt, batch_digest
 from storage.batch import Batch
 
+_PLAIN = frozenset(("", "snappy"))
+"""Content-Encodings that leave a protobuf body as it is."""
 _TENANT = TENANT_HEADER.encode()
 _NOTHING = Receipt()
 _NO_CONTENT = Response(status_code=204)
@@ -61,6 +64,14 @@ async def _push(request: Request, gateway: Gateway, asked: _Asked, room: Room) -
     unpacked = decoded_size(body, sender.encoding, sender.media)
     if unpacked > len(body):
         await room.unpack(len(body), unpacked)
+    if (
+        asked.head.content_type == MEDIA
+        and asked.batch_id is None
+        and unpacked < INLINE_BYTES
+        and sender.encoding in _PLAIN
+        and await stored_together(gateway, store, sender, asked.limits, body, unpacked)
+    ):
+        return _NO_CONTENT
     try:
         if unpacked < INLINE_BYTES:
             taken = _take(body, asked, gateway)

@@ -8,7 +8,7 @@ for each distinct set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +32,16 @@ def encoding_flags(header: str) -> list[str]:
     return list(dict.fromkeys(flag for item in header.split(",") if (flag := item.strip())))
 
 
-def streams_answer(result: LogResult, flags: Sequence[str], queue_time: float) -> Iterator[bytes]:
+def streams_answer(
+    result: LogResult, flags: Sequence[str], queue_time: float, more: Callable[[], bytes] = bytes
+) -> Iterator[bytes]:
     """The body, in pieces.
 
     Args:
         result: entries in the order of the query's direction.
         flags: of the request.
         queue_time: seconds the query waited.
+        more: members that stand in `data` after `stats`, with the comma before; made last.
     """
     head = b'{"status":"success","data":{"resultType":"streams",'
     if flags:
@@ -47,7 +50,7 @@ def streams_answer(result: LogResult, flags: Sequence[str], queue_time: float) -
     if len(result.columns):
         yield from _laid_out(result.columns, categorize=CATEGORIZE in flags).pieces()
         yield b"]}"
-    yield b'],"stats":%b}}\n' % stats_json(result.stats, queue_time)
+    yield b'],"stats":%b%b}}\n' % (stats_json(result.stats, queue_time), more())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ As a log query's answer, it is made in pieces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -27,12 +27,13 @@ _SMALL, _LARGE = 1e-3, 1e15
 _COMMA = ord(",")
 
 
-def matrix_answer(result: Matrix, queue_time: float) -> Iterator[bytes]:
+def matrix_answer(result: Matrix, queue_time: float, more: Callable[[], bytes] = bytes) -> Iterator[bytes]:
     """The body of a range query, in pieces: some series each, whole ones.
 
     Args:
         result: the series.
         queue_time: seconds the query waited.
+        more: members that stand in `data` after `stats`, with the comma before; made last.
     """
     parts: list[bytes] = [_head(b"matrix"), b"["]
     size = 0
@@ -43,34 +44,36 @@ def matrix_answer(result: Matrix, queue_time: float) -> Iterator[bytes]:
         if size >= PIECE:
             yield b"".join(parts)
             parts, size = [], 0
-    yield b"".join((*parts, b"]", _tail(result.stats, queue_time, result.warnings)))
+    yield b"".join((*parts, b"]", _tail(result.stats, queue_time, result.warnings, more)))
 
 
-def vector_answer(result: Vector, queue_time: float) -> Iterator[bytes]:
+def vector_answer(result: Vector, queue_time: float, more: Callable[[], bytes] = bytes) -> Iterator[bytes]:
     """The body of an instant query; arguments as of `matrix_answer`."""
     time = seconds(result.ts)
     samples = (
         b'{"metric":%b,"value":%b}' % (metric_json(sample.labels), _pair(time, sample.value))
         for sample in result.samples
     )
-    yield b"%b[%b]%b" % (_head(b"vector"), b",".join(samples), _tail(result.stats, queue_time, result.warnings))
+    written = b",".join(samples)
+    yield b"%b[%b]%b" % (_head(b"vector"), written, _tail(result.stats, queue_time, result.warnings, more))
 
 
-def scalar_answer(result: Scalar, queue_time: float) -> Iterator[bytes]:
+def scalar_answer(result: Scalar, queue_time: float, more: Callable[[], bytes] = bytes) -> Iterator[bytes]:
     """The body of an instant query that is a number; arguments as of `matrix_answer`.
 
     Its time is in milliseconds, which is a mistake of Loki's (recorded).
     """
-    yield _head(b"scalar") + _pair(str(result.ts), result.value) + _tail(result.stats, queue_time, ())
+    yield _head(b"scalar") + _pair(str(result.ts), result.value) + _tail(result.stats, queue_time, (), more)
 
 
 def _head(kind: bytes) -> bytes:
     return b'{"status":"success","data":{"resultType":"%b","result":' % kind
 
 
-def _tail(stats: Stats, queue_time: float, warnings: Iterable[str]) -> bytes:
+def _tail(stats: Stats, queue_time: float, warnings: Iterable[str], more: Callable[[], bytes]) -> bytes:
     told = b",".join(map(text_json, warnings))
-    return b',"stats":%b}%b' % (stats_json(stats, queue_time), b',"warnings":[%b]}' % told if told else b"}")
+    after = b',"warnings":[%b]}' % told if told else b"}"
+    return b',"stats":%b%b}%b' % (stats_json(stats, queue_time), more(), after)
 
 
 def _points(series: Series) -> bytes:

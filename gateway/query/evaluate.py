@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from config import Limits
@@ -13,9 +13,11 @@ from gateway.query.params import InstantParameters
 from gateway.state import LogStore
 from logql import (
     Budget,
+    Explanation,
     LogExpr,
     LogResult,
     Matrix,
+    ResultCache,
     Scalar,
     Source,
     Stats,
@@ -23,6 +25,7 @@ from logql import (
     run_instant,
     run_log_query,
     run_range,
+    selections,
 )
 
 MS = 1_000_000
@@ -41,6 +44,7 @@ class Terms:
         max_memory: bytes that the query may hold; 0: any number.
         partial: whether an answer of too many series is cut and not refused.
         now: ns.
+        cache: of results over blocks, if the query may use it.
     """
 
     tenant: str
@@ -48,9 +52,12 @@ class Terms:
     max_memory: int
     partial: bool
     now: int
+    cache: ResultCache | None = None
 
 
-def evaluate(store: LogStore, query: Query, terms: Terms, check: Callable[[], None]) -> Result:
+def evaluate(
+    store: LogStore, query: Query, terms: Terms, check: Callable[[], None], explanation: Explanation | None = None
+) -> Result:
     """The answer of a query.
 
     Args:
@@ -58,6 +65,7 @@ def evaluate(store: LogStore, query: Query, terms: Terms, check: Callable[[], No
         query: as read.
         terms: what holds for it.
         check: called now and then; raises to stop the query.
+        explanation: is told what the query does.
 
     Raises:
         BadParameter, LogQLError: it is over a limit, or cannot be evaluated.
@@ -71,21 +79,52 @@ def evaluate(store: LogStore, query: Query, terms: Terms, check: Callable[[], No
         oldest = terms.now - limits.max_query_lookback
         if query.end < oldest:
             return _nothing(query)
+        if _reach(query) < oldest:
+            # What is kept is of whole units, and part of one may be out of sight.
+            terms = replace(terms, cache=None)
         source, start = Sight(store, oldest), max(start, oldest)
     check_length(start, query.end, limits)
     check_bytes(store, terms.tenant, query.expr, start, query.end, limits)
-    return _run(source, query, start, terms, check)
+    return _run(source, query, start, terms, check, explanation)
 
 
-def _run(source: Source, query: Query, start: int, terms: Terms, check: Callable[[], None]) -> Result:
+def _run(
+    source: Source,
+    query: Query,
+    start: int,
+    terms: Terms,
+    check: Callable[[], None],
+    explanation: Explanation | None,
+) -> Result:
     expr, asked, tenant = query.expr, query.asked, terms.tenant
     budget = Budget(terms.max_memory)
     allowed = metric_limits(terms.limits, partial=terms.partial)
     if isinstance(asked, InstantParameters):
         assert not isinstance(expr, LogExpr), "read_instant takes none"
-        return run_instant(source, tenant, expr, asked.time, limits=allowed, check=check, budget=budget)
+        return run_instant(
+            source,
+            tenant,
+            expr,
+            asked.time,
+            limits=allowed,
+            check=check,
+            budget=budget,
+            explanation=explanation,
+        )
     if not isinstance(expr, LogExpr):
-        return run_range(source, tenant, expr, start, asked.end, asked.step, limits=allowed, check=check, budget=budget)
+        return run_range(
+            source,
+            tenant,
+            expr,
+            start,
+            asked.end,
+            asked.step,
+            limits=allowed,
+            check=check,
+            budget=budget,
+            explanation=explanation,
+            cache=terms.cache,
+        )
     return run_log_query(
         source,
         tenant,
@@ -97,7 +136,14 @@ def _run(source: Source, query: Query, start: int, terms: Terms, check: Callable
         interval=asked.interval,
         check=check,
         budget=budget,
+        explanation=explanation,
     )
+
+
+def _reach(query: Query) -> int:
+    """The time (ns) before which a query reads nothing."""
+    step = 0 if isinstance(query.asked, InstantParameters) else query.asked.step
+    return query.start - step - max((each.before for each in selections(query.expr)), default=0)
 
 
 def _nothing(query: Query) -> Result:

@@ -10,6 +10,7 @@ from gateway.query.errors import BadParameter
 from gateway.query.times import go_duration, prometheus_duration
 from gateway.state import LogStore
 from logql import Direction, Expr, LogExpr, Matcher, MetricLimits, Source, Unit, check_entries_limit, selections
+from storage.reading import Survey
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -109,9 +110,15 @@ class Sight:
     oldest: int
 
     def scan(
-        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, direction: Direction
+        self,
+        tenant: str,
+        matchers: Sequence[Matcher],
+        start: int,
+        end: int,
+        direction: Direction,
+        survey: Survey | None = None,
     ) -> Iterator[Unit]:
         """As of any Source."""
         start = max(start, self.oldest)
         if start < end:
-            yield from self.source.scan(tenant, matchers, start, end, direction)
+            yield from self.source.scan(tenant, matchers, start, end, direction, survey)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,14 @@ from gateway.query.encode_legacy import legacy_answer
 from gateway.query.encode_metrics import matrix_answer, scalar_answer, vector_answer
 from gateway.query.errors import BadParameter
 from gateway.query.evaluate import Result, Terms, evaluate
+from gateway.query.explain import Explainer, wants_explanation
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
-from gateway.query.request import read_form
+from gateway.query.request import read_form, takes_gzip
 from gateway.query.tags import clean_tags, wants_partial
-from gateway.query.work import run_for
+from gateway.query.work import run_for, run_shared
 from gateway.state import Gateway
-from logql import LogResult, Matrix, Scalar, Stats, Vector
+from logql import Explanation, LogResult, Matrix, Scalar, Stats, TimedStage, Vector, span
 
 _log = logging.getLogger("weir.query")
 
@@ -63,6 +64,23 @@ class _Progress:
     stats: Stats | None = None
 
 
+@dataclass(slots=True)
+class _Answered:
+    """What a run came to, for all who wait for it.
+
+    Attributes:
+        progress: of the run.
+        response: of the first who takes it.
+        again: makes another, on a worker thread.
+        taken: whether somebody has the response.
+    """
+
+    progress: _Progress
+    response: Response
+    again: Callable[[], Response]
+    taken: bool = False
+
+
 async def query_range(request: Request) -> Response:
     """Entries as streams, or the points of a metric query as a matrix."""
     return await _answer(request, _Door("range", read_range))
@@ -92,23 +110,42 @@ async def _answer(request: Request, door: _Door) -> Response:
     tags = clean_tags(request.headers.get("x-query-tags", ""))
     accepted = request.headers.get("accept-encoding", "")
     settings = gateway.settings
-    terms = Terms(tenant, settings.limits_for(tenant), settings.query.max_memory, wants_partial(tags), now)
+    partial = wants_partial(tags)
+    fresh = "no-cache" in request.headers.get("cache-control", "")
+    cache = None if fresh else gateway.results
+    terms = Terms(tenant, settings.limits_for(tenant), settings.query.max_memory, partial, now, cache)
+    explains = not door.legacy and wants_explanation(form)
+    key = None if explains else _key(door, form, (tenant, *flags, takes_gzip(accepted), partial, fresh))
     progress = _Progress()
     queued = time.monotonic()
 
-    def work(ticket: Ticket) -> Response:
+    def work(ticket: Ticket) -> _Answered:
         waited = time.monotonic() - queued
         # Here and not before: a query may be 100 KB long, and the event loop has others to serve.
-        asked = door.read(form, now)
+        explanation = Explanation() if explains else None
+        with span(explanation, TimedStage.PARSE):
+            asked = door.read(form, now)
         progress.kind = asked.kind
-        result = evaluate(store, asked, terms, ticket.check)
+        with span(explanation, TimedStage.OTHER):
+            result = evaluate(store, asked, terms, ticket.check, explanation)
         progress.stats = result.stats
-        write = _write_legacy if door.legacy else _write
-        return answer_of(write(result, flags, waited), accepted, ticket.check, gateway.queries)
+
+        def response() -> Response:
+            pieces = _pieces(door, asked, result, flags, waited, explanation)
+            return answer_of(pieces, accepted, ticket.check, gateway.queries)
+
+        return _Answered(progress, response(), response)
 
     status = 200
     try:
-        return await run_for(request, tenant, work)
+        answered = await run_shared(request, tenant, key, work)
+        if not answered.taken:
+            answered.taken, progress = True, answered.progress
+            return answered.response
+        progress = _Progress(answered.progress.kind)
+        if type(answered.response) is Response:
+            return Response(answered.response.body, headers=dict(answered.response.headers))
+        return await run_for(request, tenant, lambda _: answered.again())
     except Exception as error:
         status = failure(error, request.scope["route"].permission).status
         raise
@@ -123,21 +160,39 @@ async def _answer(request: Request, door: _Door) -> Response:
             event(_log, logging.INFO, "slow query", seconds=round(seconds, 3), **told)
 
 
-def _write(result: Result, flags: Sequence[str], waited: float) -> Iterator[bytes]:
+def _key(door: _Door, form: Form, more: Hashable) -> Hashable | None:
+    """What requests with the same answer have in common; None if the answer depends on when they came.
+
+    `more` is whatever changes it besides the parameters.
+    """
+    if not all(first(form, name) for name in (("time",) if door.span == "instant" else ("start", "end"))):
+        return None
+    return door.span, door.legacy, tuple((name, tuple(form[name])) for name in sorted(form)), more
+
+
+def _pieces(
+    door: _Door, asked: Query, result: Result, flags: Sequence[str], waited: float, explanation: Explanation | None
+) -> Iterator[bytes]:
+    """The answer's body."""
+    if door.legacy:
+        assert isinstance(result, LogResult), "read_legacy takes log queries only"
+        return legacy_answer(result, waited)
+    if explanation is None:
+        return _write(result, flags, waited)
+    explainer = Explainer(asked.expr, explanation, result.stats)
+    return explainer.timed(_write(result, flags, waited, explainer.member))
+
+
+def _write(result: Result, flags: Sequence[str], waited: float, more: Callable[[], bytes] = bytes) -> Iterator[bytes]:
     match result:
         case LogResult():
-            return streams_answer(result, flags, waited)
+            return streams_answer(result, flags, waited, more)
         case Matrix():
-            return matrix_answer(result, waited)
+            return matrix_answer(result, waited, more)
         case Vector():
-            return vector_answer(result, waited)
+            return vector_answer(result, waited, more)
         case Scalar():
-            return scalar_answer(result, waited)
-
-
-def _write_legacy(result: Result, _flags: Sequence[str], waited: float) -> Iterator[bytes]:
-    assert isinstance(result, LogResult), "read_legacy takes log queries only"
-    return legacy_answer(result, waited)
+            return scalar_answer(result, waited, more)
 
 
 def _described(form: Form, tenant: str, tags: str, stats: Stats) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.types import Receive
 
 from gateway.query.errors import QueryCancelled
 from gateway.query.pool import Ticket
+from gateway.query.shared import SharedRuns
 from gateway.state import Gateway
 
 T = TypeVar("T")
@@ -48,6 +49,28 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
     finally:
         for task in (running, watching):
             task.cancel()
+
+
+async def run_shared(request: Request, tenant: str, key: Hashable | None, work: Callable[[Ticket], T]) -> T:
+    """As `run_for`, for a query; the result of another's `work` if that is under way under the same key.
+
+    None as key shares with nobody. Errors as of `run_for`.
+    """
+    gateway: Gateway = request.app.state.gateway
+    settings = gateway.settings
+    timeout = settings.limits_for(tenant).query_timeout or settings.query.timeout
+    asked = time.monotonic()
+
+    def begin(ticket: Ticket) -> T:
+        gateway.metrics.query_queued(time.monotonic() - asked)
+        return work(ticket)
+
+    runs: SharedRuns[T] = gateway.runs
+    watching = asyncio.ensure_future(client_gone(request.receive))
+    try:
+        return await runs.run(key, gateway.queries, timeout / NS_PER_SECOND, begin, watching)
+    finally:
+        watching.cancel()
 
 
 async def client_gone(receive: Receive) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from logql.columns.fields import FAILED, NOT_SET, UNSURE, FieldParser, Fields
+from logql.columns.unpack_fields import UnpackFields
 from logql.columns.values import LabelValues, no_values, parsed_values
 from logql.stages.hints import SUFFIX, Hints
 from logql.stages.row import ERROR, ERROR_DETAILS, PRESERVE_ERROR
-from storage.batch import I64, Batch, Mask
+from storage.batch import I64, Batch, Mask, Texts
 
 SPECIAL = frozenset({ERROR, ERROR_DETAILS, PRESERVE_ERROR})
 """Labels that are more than labels to the scalar stages."""
@@ -29,6 +31,9 @@ class Frame:
         unsure: bool[m].
         failed: bool[m], those with an `__error__` from the parser.
         error: what it is; "" before a parser ran.
+        remembered: what was made of what the parser found, for whoever made it.
+        lines: what the lines of rows are found in: the batch's, until a stage makes others.
+        at: int64[m], place of each row's line in `lines`. Rows may share a line. Of unsure rows it means nothing.
     """
 
     __slots__ = (
@@ -36,14 +41,18 @@ class Frame:
         "_hidden",
         "_kept",
         "_known",
+        "_made",
         "_parsed",
         "_parser",
         "_places",
         "_streams",
         "alive",
+        "at",
         "batch",
         "error",
         "failed",
+        "lines",
+        "remembered",
         "rows",
         "unsure",
     )
@@ -55,12 +64,16 @@ class Frame:
         self.unsure: Mask = np.zeros(len(rows), np.bool_)
         self.failed: Mask = np.zeros(len(rows), np.bool_)
         self.error = ""
+        self.lines = batch.lines
+        self.at = rows
         self._fields: Fields | None = None
         self._parser: FieldParser | None = None
         self._places: dict[str, int] = {}
         self._known: dict[str, LabelValues] = {}
+        self.remembered: dict[object, Any] = {}
         self._parsed: dict[str, LabelValues] = {}
         self._streams = streams_of(batch, rows)
+        self._made: dict[str, LabelValues] = {}
         self._hidden: set[str] = set()
         self._kept: frozenset[str] | None = None
 
@@ -76,12 +89,14 @@ class Frame:
         self.unsure |= rows & self.alive
 
     def compact(self) -> None:
-        """Leaves out rows that were dropped. Only before a parser runs."""
+        """Leaves out rows that were dropped. Only before a parser runs, and before labels are changed."""
         if not self.alive.all():
             kept = self.alive
             self.rows, self.unsure, self.failed = self.rows[kept], self.unsure[kept], self.failed[kept]
+            self.at = self.at[kept]
             self.alive = np.ones(len(self.rows), np.bool_)
             self._known.clear()
+            self.remembered.clear()
 
     def going_on(self) -> I64:
         """The rows of the batch that go on, and those that may."""
@@ -100,20 +115,27 @@ class Frame:
             base = self.base(name)
             if base.texts:
                 needed[~base.missing] = len(names) + 1  # it is set under another name, so never by this one
-        found = parser.fields(self.batch.lines, self.rows, names, needed, everything=not hints.required)
+        if isinstance(parser, UnpackFields):
+            unpacked = parser.unpacked(self.lines, self.at, names, needed, everything=not hints.required)
+            found = unpacked.fields
+            self.put_lines(unpacked.lines, np.arange(len(self), dtype=np.int64))
+        else:
+            found = parser.fields(self.lines, self.at, names, needed, everything=not hints.required)
         self._parser, self._fields, self.error = parser, found, parser.error
         self._places = {name: place for place, name in enumerate(names)}
         self._known.clear()
+        self.remembered.clear()
         self.doubt(found.states == UNSURE)
         self.failed = found.states == FAILED
         for name, place in self._places.items():
             if name in SPECIAL:
                 self.doubt(found.kinds[place] != NOT_SET)
-            self._doubt_renamed(name)
+            self.doubt_renamed(name)
 
     def hide(self, names: Iterable[str]) -> None:
         """Drops labels wherever they come from; `__error__` means that rows have not failed."""
         for name in names:
+            self._made.pop(name, None)
             self._hidden.add(name)
             if name == ERROR:
                 self.failed[:] = False
@@ -121,17 +143,32 @@ class Frame:
     def keep(self, names: Iterable[str]) -> None:
         """Drops all other labels."""
         self._kept = frozenset(names) if self._kept is None else self._kept.intersection(names)
+        self._made = {name: values for name, values in self._made.items() if name in self._kept}
+
+    def put(self, name: str, values: LabelValues) -> None:
+        """From now on these are a label's values, and there are no others of its name."""
+        self._made[name] = values
+
+    def is_put(self, name: str) -> bool:
+        """Whether the label's values are what `put` made them."""
+        return name in self._made
+
+    def put_lines(self, lines: Texts, at: I64) -> None:
+        """Changes the lines; see the attributes."""
+        self.lines, self.at = lines, at
 
     def shows(self, name: str) -> bool:
-        """Whether the label has not been dropped."""
-        return name not in self._hidden and (self._kept is None or name in self._kept)
+        """Whether the label has not been dropped from all rows."""
+        return name in self._made or (name not in self._hidden and (self._kept is None or name in self._kept))
 
     def values(self, name: str) -> LabelValues:
         """A label's values as they are now."""
+        if name in self._made:
+            return self._made[name]
         if not self.shows(name):
             return no_values(len(self))
         if name not in self._known:
-            self._doubt_renamed(name)
+            self.doubt_renamed(name)
             found = self.base(name)
             parsed = self.parsed(name)
             if parsed is not None:
@@ -139,7 +176,7 @@ class Frame:
             self._known[name] = found
         return self._known[name]
 
-    def _doubt_renamed(self, name: str) -> None:
+    def doubt_renamed(self, name: str) -> None:
         """`x_extracted` may be what became of an x for which an entry had a label already."""
         if name.endswith(SUFFIX):
             base = self.base(name.removesuffix(SUFFIX))
@@ -176,11 +213,12 @@ class Frame:
             self._fields is None
             or self._parser is None
             or name not in self._places
+            or name in self._made
             or not self.shows(name)
             or self.base(name).texts
         ):
             return None
-        self._doubt_renamed(name)
+        self.doubt_renamed(name)
         return self._fields, self._places[name], self._parser
 
     def base(self, name: str) -> LabelValues:

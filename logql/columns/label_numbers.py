@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from logql.columns.fields import NOT_SET, UNSURE, Fields
+from logql.columns.fields import NOT_SET, UNSURE, FieldParser, Fields
 from logql.columns.frame import Frame
 from logql.columns.numbers import durations, floats, seconds, sizes
 from logql.columns.values import LabelValues, parsed_values
@@ -76,6 +76,15 @@ def label_numbers(frame: Frame, name: str, parse: Callable[[str], float]) -> Lab
     if spans is None:
         return _of_texts(frame.values(name), parse)
     fields, label, parser = spans
+    key = label, parse
+    found = frame.remembered.get(key)
+    if found is None:
+        found = frame.remembered[key] = _of_fields(fields, label, parser, parse)
+    return found
+
+
+def _of_fields(fields: Fields, label: int, parser: FieldParser, parse: Callable[[str], float]) -> LabelNumbers:
+    """Read by kernels; what they are not sure of is read as text."""
     values, states = _KERNELS[parse](fields, label)
     missing = states == NOT_SET
     empty: Mask = fields.starts[label] == fields.stops[label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
@@ -15,6 +16,11 @@ from logql.rows import rows_of
 from logql.stages.row import ERROR, Row
 from storage.batch import I32, I64, Batch, Column, Labels, Texts, texts
 from storage.rows import take_pairs, take_rows
+
+_ZERO: I64 = np.zeros(1, np.int64)
+
+_MOST_KEYS = 1 << 62
+"""Combinations that are told apart by one int64."""
 
 
 class LabelSets:
@@ -34,10 +40,15 @@ class LabelSets:
         self._good = 0
         self._lock = Lock()
         self._numbers: dict[Labels, int] = {}
+        self._labels: list[Labels] = []
+
+    def __getitem__(self, number: int) -> Labels:
+        """The label set of a number that was given."""
+        return self._labels[number]
 
     def all(self) -> list[Labels]:
         """Those that have been met, by number."""
-        return list(self._numbers)
+        return self._labels.copy()
 
     def number(self, labels: Labels) -> int:
         """The number of a label set, a new one if need be. Raises LimitError: there is no room for it."""
@@ -49,6 +60,7 @@ class LabelSets:
                     check_series(self._good, self._most)
                 self._budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
                 number = self._numbers[labels] = len(self._numbers)
+                self._labels.append(labels)
             return number
 
     def of_row(self, row: Row) -> int:
@@ -73,10 +85,30 @@ class LabelSets:
         Returns:
             (int32[m], int32[k]): row -> code, code -> number of the label set.
         """
-        bare = _with_parsed(_bare(batch, rows, names), parsed)
-        first, codes = _distinct(row_keys(bare))
-        numbers = [self.of_row(row) for row, _ in rows_of(take_rows(bare, first))]
-        return codes.astype(np.int32), np.array(numbers, np.int32)
+        bare = _bare(batch, rows, names)
+        first, codes = _distinct(_keys(bare, parsed))
+        some = _with_parsed(take_rows(bare, first), {name: values.take(first) for name, values in parsed.items()})
+        numbers = [self.of_row(row) for row, _ in rows_of(some)]
+        return codes, np.array(numbers, np.int32)
+
+
+def _keys(bare: Batch, parsed: Mapping[str, LabelValues]) -> I64:
+    """int64[m]: rows with equal keys have equal labels."""
+    if bare.rest is not None or not _fits_in_key(bare, parsed):
+        return row_keys(_with_parsed(bare, parsed))
+    keys = bare.stream.astype(np.int64) if len(bare.streams) > 1 else np.zeros(len(bare), np.int64)
+    for column in bare.metadata.values():
+        keys = keys * (len(column.values) + 1) + column.codes + 1
+    for values in parsed.values():
+        keys = keys * (len(values.texts) + 1) + values.codes + 1
+    return keys
+
+
+def _fits_in_key(bare: Batch, parsed: Mapping[str, LabelValues]) -> bool:
+    """Whether one int64 tells all combinations of streams and values apart."""
+    counts = [len(column.values) + 1 for column in bare.metadata.values()]
+    counts += [len(values.texts) + 1 for values in parsed.values()]
+    return math.prod(counts, start=max(1, len(bare.streams))) < _MOST_KEYS
 
 
 def _bare(batch: Batch, rows: I64, names: frozenset[str] | None) -> Batch:
@@ -90,8 +122,9 @@ def _bare(batch: Batch, rows: I64, names: frozenset[str] | None) -> Batch:
     rest = batch.rest
     if rest is not None and names is not None and names.isdisjoint(rest.names):
         rest = None
-    lines = Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64))
-    return Batch(streams, stream, batch.ts[rows], lines, metadata, take_pairs(rest, rows) if rest is not None else None)
+    ts: I64 = np.broadcast_to(_ZERO, len(rows))
+    lines = Texts(np.zeros(0, np.uint8), np.broadcast_to(_ZERO, len(rows) + 1))
+    return Batch(streams, stream, ts, lines, metadata, take_pairs(rest, rows) if rest is not None else None)
 
 
 def _streams(streams: Sequence[Labels], stream: I32, names: frozenset[str] | None) -> tuple[Sequence[Labels], I32]:
@@ -127,18 +160,20 @@ def _or_else(first: Column, other: Column) -> Column:
     return Column(np.where(first.codes < 0, shifted, first.codes).astype(np.int32), texts(values))
 
 
-def _distinct(keys: I64) -> tuple[I64, I64]:
-    """(places of the distinct keys, int64[n] which of them each key is)."""
+def _distinct(keys: I64) -> tuple[I64, I32]:
+    """(places of the distinct keys, int32[m] which of them each key is)."""
     if not len(keys):
-        return keys, keys
+        return keys, keys.astype(np.int32)
     low = int(keys.min())
     width = int(keys.max()) - low + 1
     if width > 4 * len(keys):
         _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
-        return first, codes
-    places = np.full(width, -1, np.int64)
-    places[keys - low] = np.arange(len(keys))
+        return first, codes.astype(np.int32)
+    if low:
+        keys = keys - low
+    places = np.full(width, -1, np.int32)
+    places[keys] = np.arange(len(keys), dtype=np.int32)
     used = np.flatnonzero(places >= 0)
-    first = places[used]
-    places[used] = np.arange(len(used))
-    return first, places[keys - low]
+    first = places[used].astype(np.int64)
+    places[used] = np.arange(len(used), dtype=np.int32)
+    return first, places[keys]

@@ -6,26 +6,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from logql.columns.fields import FieldParser
+from logql.columns.formats import decolorize, format_labels, format_line, names_formatted, names_read
 from logql.columns.frame import SPECIAL, Frame
 from logql.columns.json_fields import JsonFields
 from logql.columns.json_path_fields import JsonPathFields
+from logql.columns.label_choice import drop, is_known, keep, names_matched
 from logql.columns.label_tests import is_by_columns, names_tested, passing
 from logql.columns.literals import Literal, literals_of
 from logql.columns.logfmt_fields import LogfmtExpressionFields, LogfmtFields
 from logql.columns.pattern_fields import PatternFields
+from logql.columns.regexp_fields import RegexpFields
+from logql.columns.unpack_fields import UNPACKED, UnpackFields
+from logql.stages.decolorize import Decolorize
 from logql.stages.drop import Drop
 from logql.stages.hints import SUFFIX, Hints
 from logql.stages.json_expressions import JsonExpressions
 from logql.stages.json_stage import JsonParser
 from logql.stages.keep import Keep
 from logql.stages.label_filter import LabelFilterStage, LabelTest
+from logql.stages.label_format import LabelFormatter
 from logql.stages.line_filter import LineFilterStage
+from logql.stages.line_format import LineFormat
 from logql.stages.logfmt import LogfmtParser
 from logql.stages.logfmt_expressions import LogfmtExpressions
 from logql.stages.pattern_parser import PatternParser
 from logql.stages.pipeline import Pipeline, Stage
+from logql.stages.regexp import RegexpParser
 from logql.stages.row import ERROR, ERROR_DETAILS
+from logql.stages.unpack import UnpackParser
 from storage.batch import I64, Batch, Mask, Texts
 
 _FEW = 4
@@ -51,7 +62,10 @@ class _Parse:
     literals: tuple[Literal, ...]
 
 
-_Step: TypeAlias = "_Parse | LabelFilterStage | LineFilterStage | Drop | Keep"
+_Own: TypeAlias = LabelFilterStage | LineFilterStage | Drop | Keep | LabelFormatter | LineFormat | Decolorize
+"""Stages that are steps as they are."""
+
+_Step: TypeAlias = _Parse | _Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +76,23 @@ class ColumnPlan:
         steps: what to do, in order.
         whole: these are all stages.
         names: labels that they read, as they are called before and after.
+        stages: how many of the pipeline's stages they are; one that has nothing to do has no step.
     """
 
     steps: tuple[_Step, ...]
     whole: bool
     names: frozenset[str]
+    stages: int
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The labels that its parser looks for."""
+        return tuple(name for step in self.steps if isinstance(step, _Parse) for name in step.names)
+
+    @property
+    def literals(self) -> tuple[Literal, ...]:
+        """What a line must have to be given to its parser."""
+        return tuple(literal for step in self.steps if isinstance(step, _Parse) for literal in step.literals)
 
     def run(self, batch: Batch, rows: I64) -> Frame:
         """Sends rows of a batch through the stages.
@@ -83,12 +109,26 @@ class ColumnPlan:
                 case LineFilterStage():
                     frame.narrow(_lines_passing(frame, step))
                 case Drop(items):
-                    frame.hide(item.name for item in items)
+                    self._doubt_renamed(frame)
+                    drop(frame, items)
                 case Keep(items):
-                    frame.keep(item.name for item in items)
+                    self._doubt_renamed(frame)
+                    keep(frame, items)
+                case LabelFormatter():
+                    self._doubt_renamed(frame)
+                    format_labels(frame, step)
+                case LineFormat(template):
+                    format_line(frame, template)
+                case Decolorize():
+                    decolorize(frame)
                 case _Parse():
                     _parse(frame, step)
         return frame
+
+    def _doubt_renamed(self, frame: Frame) -> None:
+        """Before labels change that were known by what others are called."""
+        for name in self.names:
+            frame.doubt_renamed(name)
 
 
 def _parse(frame: Frame, step: _Parse) -> None:
@@ -108,38 +148,46 @@ def _parse(frame: Frame, step: _Parse) -> None:
 
 
 def _lines_of(frame: Frame) -> Texts:
-    lines = frame.batch.lines
-    return lines if len(frame) == len(lines) else lines.take(frame.rows)
+    lines = frame.lines
+    return lines if np.array_equal(frame.at, np.arange(len(lines))) else lines.take(frame.at)
 
 
 def _lines_passing(frame: Frame, stage: LineFilterStage) -> Mask:
-    lines = frame.batch.lines
+    lines = frame.lines
     if _FEW * len(frame) < len(lines):
-        return stage.keeps_each(lines.take(frame.rows))
-    return stage.keeps_each(lines)[frame.rows]
+        return stage.keeps_each(lines.take(frame.at))
+    return stage.keeps_each(lines)[frame.at]
 
 
-def plan_of(pipeline: Pipeline, read_after: Sequence[str] = ()) -> ColumnPlan | None:
+def plan_of(pipeline: Pipeline, read_after: Sequence[str] | None = None) -> ColumnPlan | None:
     """The plan for a pipeline's stages; its line filters have run before. None if there is nothing to gain.
 
     Args:
         pipeline: the scalar stages, which say what the plan must do.
-        read_after: labels that are read of the rows that come through.
+        read_after: labels that are read of the rows that come through a plan that is whole; None: all that matters is
+            which rows it drops.
     """
     stages = tuple(_by_columns(pipeline.stages))
+    whole = len(stages) == len(pipeline.stages) and read_after is not None
+    while not whole and stages and not _may_drop(stages[-1]):
+        stages = stages[:-1]
     tests = [stage.test for stage in stages if isinstance(stage, LabelFilterStage)]
-    read = {name for test in tests for name in names_tested(test)}.union(read_after)
-    whole = len(stages) == len(pipeline.stages)
-    done = tuple(step for stage in stages for step in _steps(stage, tests, read))
+    read = {name for test in tests for name in names_tested(test)}.union(
+        (read_after or ()) if whole else (), *map(_names_read, stages)
+    )
+    of_line = _tests_of_line(stages)
+    done = tuple(step for stage in stages for step in _steps(stage, of_line, read))
     if not whole and not any(map(_narrows, done)):
         return None
     for step in done:
         if isinstance(step, _Parse):
             read |= set(step.names)
     plain = {name.removesuffix(SUFFIX) for name in read}
-    if plain - read and any(isinstance(step, Drop | Keep) for step in done):
+    if plain - read and any(isinstance(step, Drop | Keep | LabelFormatter) for step in done):
         whole = False  # a label and what is named after it would have to be dropped apart
-    return ColumnPlan(done, whole, frozenset(read | plain))
+    if not read.isdisjoint(SPECIAL - {ERROR}):
+        whole = False  # what is left of an error that was dropped
+    return ColumnPlan(done, whole, frozenset(read | plain), len(stages))
 
 
 def _by_columns(stages: Sequence[Stage]) -> Iterator[Stage]:
@@ -152,7 +200,9 @@ def _by_columns(stages: Sequence[Stage]) -> Iterator[Stage]:
                     return
             case LineFilterStage():
                 pass
-            case JsonParser() | LogfmtParser() | LogfmtExpressions() | PatternParser():
+            case (
+                JsonParser() | LogfmtParser() | LogfmtExpressions() | PatternParser() | RegexpParser() | UnpackParser()
+            ):
                 # A second parser would have to know what the first has set, or what was dropped since.
                 if parsed or hidden:
                     return
@@ -162,12 +212,62 @@ def _by_columns(stages: Sequence[Stage]) -> Iterator[Stage]:
                     return
                 parsed = True
             case Drop(items) | Keep(items):
-                if not all(item.any_value for item in items):
+                if not is_known(items):
                     return
                 hidden = True
+            case LabelFormatter():
+                if names_read(stage) is None:
+                    return
+                hidden = True
+            case LineFormat(template):
+                if template.labels_read is None or not SPECIAL.isdisjoint(template.labels_read):
+                    return
+            case Decolorize():
+                pass
             case _:
                 return
         yield stage
+
+
+def _may_drop(stage: Stage) -> bool:
+    """Whether there may be rows that the stage drops."""
+    match stage:
+        case (
+            JsonParser(hints)
+            | UnpackParser(hints)
+            | PatternParser(hints=hints)
+            | LogfmtParser(hints=hints)
+            | RegexpParser(hints=hints)
+        ):
+            return bool(hints.filters)
+        case _:
+            return isinstance(stage, LabelFilterStage | LineFilterStage)
+
+
+def _names_read(stage: Stage) -> frozenset[str]:
+    """The labels that a stage which is no label filter reads."""
+    match stage:
+        case Drop(items) | Keep(items):
+            return names_matched(items)
+        case LabelFormatter():
+            return names_read(stage) or frozenset()
+        case LineFormat(template):
+            return template.labels_read or frozenset()
+        case _:
+            return frozenset()
+
+
+def _tests_of_line(stages: Sequence[Stage]) -> list[LabelTest]:
+    """The tests of labels that no stage has made of others before."""
+    tests: list[LabelTest] = []
+    made: set[str] = set()
+    for stage in stages:
+        match stage:
+            case LabelFormatter():
+                made |= names_formatted(stage)
+            case LabelFilterStage(test) if made.isdisjoint(names_tested(test)):
+                tests.append(test)
+    return tests
 
 
 def _narrows(step: _Step) -> bool:
@@ -189,7 +289,12 @@ def _steps(stage: Stage, tests: Sequence[LabelTest], read: set[str]) -> Iterator
             yield from _parse_step(found, replace(hints, filters={}), tests, read)
         case PatternParser(parts, hints):
             yield from _parse_step(PatternFields(parts), hints, tests, read)
-        case LabelFilterStage() | LineFilterStage() | Drop() | Keep():
+        case UnpackParser(hints):
+            # Where no label is wanted, the line still is; there is none of the entry's name.
+            yield from _parse_step(UnpackFields(), hints, tests, read or {UNPACKED})
+        case RegexpParser(hints=hints):
+            yield from _parse_step(RegexpFields.of(stage), hints, tests, read)
+        case LabelFilterStage() | LineFilterStage() | Drop() | Keep() | LabelFormatter() | LineFormat() | Decolorize():
             yield stage
 
 

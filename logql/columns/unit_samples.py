@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from logql.columns.frame import Frame
 from logql.columns.labels import LabelSets
 from logql.columns.plan import ColumnPlan, is_special
+from logql.columns.values import LabelValues
+from logql.explain import Step
 from logql.extractor import Extractor
 from logql.rows import ROWS_AT_ONCE, rows_of, watched
 from logql.source import Unit
 from logql.stages.row import ERROR, ERROR_DETAILS
-from logql.unit_reader import UnitReader, filtered
+from logql.timings import Stage
+from logql.unit_reader import UnitReader
 from storage.batch import I32, I64, Batch, Labels
 from storage.reading import Columns, Times
 from storage.rows import batch_bytes, take_rows
@@ -84,39 +87,54 @@ class SampleReader:
         Raises:
             LimitError: they do not fit in the query's memory.
         """
-        times = unit.times()
-        batch = unit.read(times, Columns(metadata=self._names))
-        self._reader.count_batch(unit, len(times), batch)
-        with self._reader.budget.holding(batch_bytes(batch)):
-            rows = filtered(batch, self._extractor.pipeline.line_filters)
-            found = self._of_rows(unit, times, batch, rows)
-        self._reader.passed(len(found.place))
-        return batch.streams, found
+        with self._reader.span(Stage.AGGREGATE):
+            times = unit.times()
+            batch = unit.read(times, Columns(metadata=self._names))
+            self._reader.count_batch(unit, len(times), batch)
+            with self._reader.budget.holding(batch_bytes(batch)):
+                rows = self._reader.filtered(batch, self._extractor.pipeline.line_filters)
+                found = self._of_rows(unit, times, batch, rows)
+            self._reader.passed(len(found.place))
+            return batch.streams, found
 
     def _of_rows(self, unit: Unit, times: Times, batch: Batch, rows: I64) -> UnitSamples:
         plan = self._plan
         if plan is None or is_special(batch, plan.names if self._names is None else self._names):
             return self._one_by_one(unit, times, batch, rows)
         with self._reader.budget.holding(len(rows) * _FIELD * len(plan.names)):
-            frame = plan.run(batch, rows)
+            with self._reader.span(Stage.COLUMNS):
+                frame = plan.run(batch, rows)
+            self._reader.left(Step.COLUMNS, int(np.count_nonzero(frame.alive)))
             if self._names is None:
                 return self._one_by_one(unit, times, batch, frame.going_on())
-            values = self._extractor.values(frame)
+            with self._reader.span(Stage.COLUMNS):
+                values = self._extractor.values(frame)
+            labels = self._labels(frame)
             certain = frame.alive & ~frame.unsure & ~frame.failed
             others = frame.rows[frame.alive & ~certain]
-            known = self._known(frame, certain, values)
+            known = self._known(frame, certain, values, labels)
         return known.joined(self._one_by_one(unit, times, batch, others)) if len(others) else known
 
-    def _known(self, frame: Frame, certain: NDArray[np.bool_], values: F64) -> UnitSamples:
-        rows = frame.rows[certain]
-        read = self._extractor.labels_read or frozenset()
-        parsed = {}
-        for name in read:
-            own = frame.parsed_alone(name)
+    def _labels(self, frame: Frame) -> dict[str, LabelValues]:
+        """The labels of samples that are not as entries came with them. Rows may become unsure."""
+        found = {}
+        for name in self._extractor.labels_read or ():
+            own = frame.values(name) if frame.is_put(name) else frame.parsed_alone(name)
             if own is not None:
-                parsed[name] = own.take(certain)
-        codes, numbers = self.sets.of_rows(frame.batch, rows, frozenset(filter(frame.shows, read)), parsed)
-        return UnitSamples(rows, frame.batch.stream[rows], frame.batch.ts[rows], codes, numbers, values[certain])
+                found[name] = own
+        return found
+
+    def _known(
+        self, frame: Frame, certain: NDArray[np.bool_], values: F64, labels: Mapping[str, LabelValues]
+    ) -> UnitSamples:
+        if certain.all():  # as is usual, and copies are half of what is left to do
+            rows, made = frame.rows, labels
+        else:
+            rows, made = frame.rows[certain], {name: own.take(certain) for name, own in labels.items()}
+            values = values[certain]
+        names = {name for name in self._extractor.labels_read or () if frame.shows(name) and not frame.is_put(name)}
+        codes, numbers = self.sets.of_rows(frame.batch, rows, frozenset(names), made)
+        return UnitSamples(rows, frame.batch.stream[rows], frame.batch.ts[rows], codes, numbers, values)
 
     def _one_by_one(self, unit: Unit, times: Times, batch: Batch, rows: I64) -> UnitSamples:
         """The samples of rows that go through the scalar stages."""
@@ -126,16 +144,18 @@ class SampleReader:
             at = np.arange(len(places)) if whole.selection is None else whole.selection
         else:
             whole, at = batch, rows
+        self._reader.left(Step.ROWS, len(rows))
         place, numbers, values = [], [], []
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            some = slice(first, first + ROWS_AT_ONCE)
-            made = watched(rows_of(take_rows(whole, at[some])), self._reader.check)
-            for own, (row, _) in zip(rows[some].tolist(), made, strict=True):
-                sample = self._extractor.sample(row)
-                if sample is not None:
-                    place.append(own)
-                    numbers.append(self.sets.of_row(row))
-                    values.append(sample)
+        with self._reader.span(Stage.ROWS):
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                some = slice(first, first + ROWS_AT_ONCE)
+                made = watched(rows_of(take_rows(whole, at[some])), self._reader.check)
+                for own, (row, _) in zip(rows[some].tolist(), made, strict=True):
+                    sample = self._extractor.sample(row)
+                    if sample is not None:
+                        place.append(own)
+                        numbers.append(self.sets.of_row(row))
+                        values.append(sample)
         taken = np.array(place, np.int64)
         used, codes = np.unique(np.array(numbers, np.int32), return_inverse=True)
         return UnitSamples(

@@ -16,6 +16,9 @@ from logql.stages.extracted import JSON_ERROR
 from logql.stages.json_stage import string_text
 from storage.batch import I64, Texts, texts
 
+UNPACKED = "_entry"
+"""The key of the line that was packed, which gives no label."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unpacked:

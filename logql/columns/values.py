@@ -10,7 +10,7 @@ import numpy as np
 
 from logql.columns.fields import Fields
 from logql.kernels.value_codes import value_codes
-from storage.batch import I32, Mask
+from storage.batch import I32, I64, Mask
 
 _SEED = np.uint64(int.from_bytes(os.urandom(8), "little"))
 
@@ -40,7 +40,7 @@ class LabelValues:
         """bool[m]: there is no such label."""
         return self.codes < 0
 
-    def take(self, rows: Mask) -> LabelValues:
+    def take(self, rows: Mask | I64) -> LabelValues:
         """The values of some rows."""
         return LabelValues(self.codes[rows], self.texts)
 
@@ -73,13 +73,14 @@ def parsed_values(fields: Fields, label: int, text: Callable[[bytes, int], str])
     spans = zip(starts[first].tolist(), stops[first].tolist(), kinds[first].tolist(), strict=True)
     texts = [text(fields.data[start:stop].tobytes(), kind) for start, stop, kind in spans]
     unsure: Mask = np.zeros(len(kinds), np.bool_)
-    if not all(map(_is_unicode, texts)):
-        unsure = LabelValues(codes, texts).told([not _is_unicode(value) for value in texts], missing=False)
-        texts = [value if _is_unicode(value) else "" for value in texts]
+    if not all(map(is_unicode, texts)):
+        unsure = LabelValues(codes, texts).told([not is_unicode(value) for value in texts], missing=False)
+        texts = [value if is_unicode(value) else "" for value in texts]
     return LabelValues(codes, texts), unsure
 
 
-def _is_unicode(value: str) -> bool:
+def is_unicode(value: str) -> bool:
+    """Whether a label's value is Unicode text, as a batch has it."""
     if value.isascii():
         return True
     try:

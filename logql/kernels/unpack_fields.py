@@ -118,7 +118,7 @@ def unpack_fields(
         heads: int64[LENGTHS], see name_of.
         following: int64[k], see name_of.
         needed: int64[m], lines with 0 are passed over.
-        everything: keys give labels when their sanitised form is a name, not only if they are one.
+        everything: lines with a key whose sanitised form alone is a name are UNSURE; else it gives no label.
         starts: int64[k, m], gets where each value begins in `data`.
         stops: int64[k, m], gets where it ends.
         kinds: uint8[k, m], zeros; gets PLAIN or ESCAPED where there is a value.
@@ -171,11 +171,15 @@ def unpack_fields(
                 if everything and (data[key] <= BLANK or data[end - ONE] <= BLANK or not _is_ascii(data, key, end)):
                     break
                 name = name_of(data, key, end, names, bounds, heads, following)
-                if name >= 0 and not everything:
+                if name >= 0:
                     begin, close = np.uint64(bounds[name]), np.uint64(bounds[name + 1])
                     if close - begin != size or not begins(data, key, names, begin, close):
+                        if everything:  # whether the label is renamed depends on the key as it stands
+                            break
                         name = -1
                 if name >= 0:
+                    if kinds[name, i]:  # filters see each of its values
+                        break
                     starts[name, i], stops[name, i] = start, value_stop
                     kinds[name, i] = kind
             at = _token(data, value_stop + ONE, stop)

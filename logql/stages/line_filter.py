@@ -2,14 +2,13 @@
 
 Two forms of one rule: `keeps` decides a line, and is the oracle; `narrow` decides a Batch's lines together and says the
 same of each of them. Literals and patterns are sought by kernels and regexes by Arrow, over the whole line column and
-without the GIL; addresses row by row.
+without the GIL; addresses row by row, in lines that have what all of them share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from logql.ast import LineFilter, LineFilterOp, LineFilterOperand
+from logql.columns.arrow_texts import invalid_rows, strings_of
 from logql.columns.pattern_shapes import lines_like
 from logql.errors import StageError
 from logql.folding import lower_case_regex
-from logql.ip import has_address, ip_test
+from logql.ip import Address, has_address, ip_literal, ip_test
 from logql.literals import to_bytes
 from logql.pattern import Part, line_matches, parse_line_pattern
 from logql.regex import compile_regex, is_plain_text, searches
@@ -85,14 +85,12 @@ class _Search:
         return found
 
     def _every(self, lines: Texts) -> Mask:
-        lines = lines.compact()
-        raw = lines.to_arrow()
-        strings = pa.Array.from_buffers(pa.large_string(), len(lines), raw.buffers())
+        strings = strings_of(lines)
         try:
             found = _mask(pc.match_substring_regex(strings, pattern=to_bytes(self.pattern)))
         except pa.ArrowInvalid:  # larger than Arrow lets a regex be; `regex` has more room
             return _row_by_row(self.line, lines)
-        for row in _invalid_rows(strings):
+        for row in invalid_rows(strings):
             found[row] = self.line(lines[row])
         return found
 
@@ -111,16 +109,26 @@ class _Like:
 
 
 @dataclass(frozen=True, slots=True)
-class _ByRow:
-    """A test that has no column form yet."""
+class _HasAddress:
+    """Addresses, sought row by row in lines that have what all of them share.
 
-    test: Callable[[bytes], bool]
+    Attributes:
+        test: of an address.
+        literal: see ip_literal.
+    """
+
+    test: Callable[[Address], bool]
+    literal: bytes
 
     def line(self, line: bytes) -> bool:
-        return self.test(line)
+        return has_address(line, self.test)
 
     def column(self, lines: Texts) -> Mask:
-        return _row_by_row(self.test, lines)
+        found = lines_with(self.literal, lines)
+        rows = np.flatnonzero(found)
+        if len(rows):
+            found[rows] = _row_by_row(self.line, lines.take(rows))
+        return found
 
 
 def _mask(found: Any) -> Mask:
@@ -132,36 +140,12 @@ def _row_by_row(test: Callable[[bytes], bool], lines: Texts) -> Mask:
     return np.fromiter(map(test, lines.tolist()), np.bool_, len(lines))
 
 
-def _invalid_rows(strings: Any) -> list[int]:
-    """Rows that are not valid UTF-8, found by halving: n rows cost one pass, each bad one log n more."""
-    bad: list[int] = []
-    spans = [(0, len(strings))]
-    while spans:
-        start, stop = spans.pop()
-        if start == stop or _is_valid(strings.slice(start, stop - start)):
-            continue
-        if stop - start == 1:
-            bad.append(start)
-        else:
-            middle = (start + stop) // 2
-            spans += [(start, middle), (middle, stop)]
-    return bad
-
-
-def _is_valid(strings: Any) -> bool:
-    try:
-        strings.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
 def _line_test(op: LineFilterOp, operand: LineFilterOperand) -> LineTest:
     contains = op in (LineFilterOp.CONTAINS, LineFilterOp.NOT_CONTAINS)
     if operand.is_ip:
         if not contains:
             raise StageError("ip: invalid operation")
-        return _ByRow(partial(has_address, test=ip_test(operand.text)))
+        return _HasAddress(ip_test(operand.text), ip_literal(operand.text))
     if contains:
         return _Contains(to_bytes(operand.text))
     if op in (LineFilterOp.PATTERN, LineFilterOp.NOT_PATTERN):
@@ -200,6 +184,20 @@ class LineFilterStage:
             StageError: an operand is no pattern or address, or ip() stands after an operator that has none.
         """
         return cls(node.op.negative, tuple(_line_test(node.op, operand) for operand in node.operands))
+
+    @property
+    def literals(self) -> tuple[bytes, ...]:
+        """Of which each line that goes on contains one; () if none are known."""
+        found: list[bytes] = []
+        for test in () if self.negative else self.tests:
+            match test:
+                case _Contains(needle):
+                    found.append(needle)
+                case _Search(required=required) if required:
+                    found += required
+                case _:
+                    return ()
+        return tuple(found) if all(found) else ()
 
     def keeps(self, line: bytes) -> bool:
         """Whether the line goes on."""

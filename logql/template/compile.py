@@ -13,6 +13,7 @@ from logql.template.errors import CallError
 from logql.template.evaluate import Program, evaluate
 from logql.template.number_functions import NUMBER_FUNCTIONS
 from logql.template.parser import parse_template
+from logql.template.reads import labels_read
 from logql.template.regex_functions import REGEX_FUNCTIONS
 from logql.template.signatures import Function
 from logql.template.string_functions import STRING_FUNCTIONS
@@ -25,13 +26,18 @@ _FIXED = BUILTINS | STRING_FUNCTIONS | REGEX_FUNCTIONS | NUMBER_FUNCTIONS
 
 
 class Template:
-    """A compiled template. It may be used from several threads at once."""
+    """A compiled template. It may be used from several threads at once.
 
-    __slots__ = ("_label", "_program")
+    Attributes:
+        labels_read: the labels that alone decide its output; None if more may.
+    """
+
+    __slots__ = ("_label", "_program", "labels_read")
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._label = _only_label(program.bodies[program.name])
+        self.labels_read = labels_read(program.bodies[program.name], _FIXED)
 
     def render(self, data: Mapping[str, str], *, line: bytes, ts: int) -> bytes:
         """The output for an entry.

@@ -146,3 +146,26 @@ def test_a_loki_file_is_checked_and_what_it_says_in_vain_is_listed() -> None:
     done = weir("config", "check", "--config", str(FIXTURES / "loki-fragment.yaml"))
     assert done.returncode == 0, done.stderr
     assert "schema_config" in done.stdout
+
+
+def test_a_query_is_explained_in_memory_and_in_blocks(server: ServerProcess) -> None:
+    now = time.time_ns()
+    entries = [({"app": "web"}, now - number * SECOND, f'{{"n":{number}}}') for number in range(50)]
+    push(server, [*entries, ({"app": "db"}, now, "x")])
+    assert httpx.post(f"{server.url}/flush", timeout=60).status_code == 204
+    push(server, [({"app": "web"}, now, '{"n":50}')])
+    query = ["query", 'sum(count_over_time({app="web"} | json | n > 40 [1h]))', "-o", "none", "--explain"]
+    done = weir(*query, "--addr", server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "| json columns looks for n" in lines
+    assert "Streams 1 of 2 match" in lines
+    assert {"1 read: of blocks", "1 read: of memory"} <= set(lines)
+    assert "matched by streams and time 51" in lines
+    assert "came through 10" in lines
+
+    done = weir("query", '{app="web"}', "--limit", "1", "-o", "raw", "--explain", "--addr", server.url)
+    assert done.stdout == '{"n":50}\n'
+    assert 'Query     {app="web"}' in done.stderr
+    done = weir("query", "count_over_time({}[5m])", "--explain", "--addr", server.url)
+    assert done.returncode == 1

@@ -14,6 +14,7 @@ from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 from storage.errors import StorageError
 from storage.figures import Counters, Figures, ReplayFigures
+from storage.reading import Survey
 from storage.rows import take_rows
 from tests.batch_unit import BatchUnit
 
@@ -51,8 +52,16 @@ class FakeStore:
         self.batches.append(("fake", builder.build()))
 
     def scan(
-        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, direction: Direction
+        self,
+        tenant: str,
+        matchers: Sequence[Matcher],
+        start: int,
+        end: int,
+        direction: Direction,
+        survey: Survey | None = None,
     ) -> Iterator[BatchUnit]:
+        if survey is not None:
+            survey.runs += len(self.batches)
         self.before_scan()
         units = []
         for arrival, (owner, batch) in enumerate(self.batches):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from logql.source import Direction, Matcher, MatchOp, Unit
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
+from storage.reading import Survey
 from tests.batch_unit import BatchUnit
 
 
@@ -48,9 +49,15 @@ class MemorySource:
     units: list[BatchUnit] = field(default_factory=list)
 
     def scan(
-        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, direction: Direction
+        self,
+        tenant: str,
+        matchers: Sequence[Matcher],
+        start: int,
+        end: int,
+        direction: Direction,
+        survey: Survey | None = None,
     ) -> Iterator[Unit]:
-        del tenant
+        del tenant, survey
         chosen: dict[Labels, bool] = {}
         self.units = []
         for place in range(0, len(self.entries), self.unit_size):

@@ -27,13 +27,14 @@ class Listener(event.Listener):
     def on_end(self, found): pass
 event.register("numba:compile", Listener())
 from storage.kernels import cache  # and with storage the kernels it uses
-cache.ROOMS = ("logql.kernels",)  # one room is as good as all, which take a minute
+# The room that storage brings along is as good as all, which take minutes.
+cache.ROOMS = ("storage.kernels",)
 names = cache.warmup()
 import numpy as np
-from logql.kernels.search import contains
-found = np.zeros(1, np.bool_)
-contains(np.frombuffer(b"a line", np.uint8), np.array([0, 6]), np.frombuffer(b"line", np.uint8), 0, 3, found)
-assert found[0]
+from storage.kernels.spans import distinct
+numbers, firsts = np.zeros(2, np.int32), np.zeros(2, np.int64)
+spans = np.array([0, 3]), np.array([3, 6])
+assert distinct(np.frombuffer(b"abcabc", np.uint8), *spans, np.uint64(1), numbers, firsts) == 1
 print(json.dumps({"compiled": compiled, "names": names, "folder": str(cache.cache_dir())}))
 """
 
@@ -63,7 +64,7 @@ def test_a_second_start_from_a_read_only_install_compiles_nothing(tmp_path: Path
         shutil.copytree(REPO / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
     installed = files_of(site)
     first = run(site, root)
-    assert "logql.kernels.search" in first["names"]
+    assert "storage.kernels.spans" in first["names"]
     assert list(Path(first["folder"]).rglob("*.nbc"))
     assert Path(first["folder"]).parent == root
     for path in (site, *site.rglob("*")):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from storage import Store
 from storage.blockread import Block
+from storage.reading import Survey
 from storage.repeats import overlapping
 from storage.scan import BlockSource, Window
 from tests.batch_unit import everything
@@ -178,3 +179,31 @@ def test_suspects_are_streams_of_which_two_sources_overlap(sources: list[dict[in
     spans = [Span(source) for source in sources]
     found = overlapping([span.streams for span in spans], [span.low for span in spans], [span.high for span in spans])
     assert found.tolist() == sorted(expected)
+
+
+def test_a_survey_is_told_what_is_left_out_and_why(tmp_path: Path) -> None:
+    store = start(tmp_path, quiet(row_group_rows=4))
+    # A block of two row groups a day, and two runs in memory.
+    for day in range(2):
+        stored(store, [entry("a", NOON + day * DAY + n, str(n)) for n in range(4)])
+        stored(store, [entry("b", NOON + day * DAY + n, str(n)) for n in range(4)])
+        store.flush()
+    stored(store, [entry("c", NOON + 2 * DAY, "x")])
+    stored(store, [entry("c", NOON + 4 * DAY, "x")])
+
+    def looked(app: str, first: int, last: int) -> Survey:
+        survey = Survey()
+        units = list(store.scan("t", [Matcher("app", "=", app)], first, last, "forward", survey))
+        left = survey.groups - survey.groups_without_rows + survey.runs - survey.runs_out_of_time
+        assert len(units) == left
+        return survey
+
+    runs = len(list(store.scan("t", [], NOON + 2 * DAY, NOON + 5 * DAY, "forward")))
+    assert looked("a", *ALWAYS) == Survey(3, 1, 2, 0, 0, 4, 2, runs, 0)
+    assert looked("a", NOON, NOON + DAY) == Survey(3, 1, 2, 1, 0, 2, 1, runs, runs)
+    assert looked("c", NOON, NOON + DAY) == Survey(3, 1, 2, 1, 1, 0, 0, runs, runs)
+    assert looked("none", *ALWAYS) == Survey(3, 0, 2, 0, 2, 0, 0, runs, 0)
+    survey = Survey()
+    assert not list(store.scan("nobody", [], *ALWAYS, "forward", survey))
+    assert survey == Survey()
+    store.close()

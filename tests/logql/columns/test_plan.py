@@ -44,7 +44,25 @@ LOGFMT = (
     "Z\u00fcrich=1 level=warn took=100h",
     "level_extracted=error __error__=mine",
 )  # fmt: skip
-ACCESS = ("GET /x 500 12", "POST /y 200 7 more", "GET", "", "GET /z  9", "PUT a b c d")
+PACKED = (
+    '{"level":"error","_entry":"status=500 level=error"}',
+    '{"_entry":"{\\"level\\":\\"error\\"}","app":"inner","trace":"t1"}',
+    '{"level":"info","level":"error","_entry":"5.. error"}',
+    '{"a.b":"x","9":"nine","_entry":"GET /x 500 12","took":"5ms"}',
+    '{"level":"error","took":5,"_entry":"error"}',
+    '{"level":"error","status":"500"}',
+    '{"_entry":"caf\\u00e9 error","level":"err\\u006fr","status":"404"}',
+)
+ACCESS = (
+    "GET /x 500 12",
+    "POST /y 200 7 more",
+    "GET",
+    "",
+    "GET /z  9",
+    "PUT a b c d",
+    "\x1b[31mGET\x1b[0m error",
+    "\x1b[1mlevel=error\x1b[m x",
+)
 PARSERS = (
     "| json",
     "| json",
@@ -52,6 +70,9 @@ PARSERS = (
     "| logfmt --strict",
     "| logfmt --keep-empty",
     "| pattern `<level> <a_b> <status> <took>`",
+    "| unpack",
+    r'| regexp `level[":= ]+(?P<level>\w+)(?:.*status[":= ]+(?P<status>[^ ,"]*))?`',
+    "| regexp `^(?P<level>[A-Z]+) (?P<a_b>[^ ]*)( (?P<app>.*))?$`",
 )
 TESTS = (
     'level="error"', 'level!="error"', 'level=~"err.*"', 'level!~"info|warn"', 'level=""', "status>=400", "status=500",
@@ -63,6 +84,21 @@ TESTS = (
 OTHERS = (
     "| drop level", "| drop __error__, __error_details__", "| keep level, status", '| drop level="error"', '|= "error"',
     "!~ `5..`", "| line_format `{{.level}}`", "| label_format level=status", "| drop app", "| keep app", "| decolorize",
+    '| drop level="error", status', '| drop level!="error", level=~"e.*"', '| drop app="web"',
+    '| keep app!="web", level',
+    '| drop __error__="JSONParserErr"', '| drop __error__=~".*", __error_details__', '| drop level=""',
+    '| drop trace="t1"',
+    '| keep level=~"e.*", level="info", status, app', '| keep level_extracted=~".+", __error__=""',
+    '| drop level_extracted="error"', '| drop __error_details__="x"', '|= "1b"', "|~ `(?i)E.?R`",
+    "| label_format level=a_b, status=level", '| label_format app=level, level=app, x="{{.app}}"',
+    '| label_format level="{{.status}}-{{.app}}"', '| label_format status="{{if .level}}4{{else}}{{.took}}{{end}}0"',
+    '| label_format level=`{{.level | ToUpper | trunc 3}}`, a_b="error"', '| label_format level_extracted="{{.level}}"',
+    '| label_format took="{{.status | int | div 0}}"', '| label_format level="{{__line__}}"',
+    "| label_format trace=trace",
+    '| label_format level="x", a_b="{{.level}}"', '| label_format level="{{.__error__}}"', "| label_format app=trace",
+    "| label_format took=`{{substr 1 2 .level}}`", "| line_format `{{.level}} error {{.status}}`",
+    "| line_format `{{.status | int | div 0}}`", '| line_format `{"level":"{{.app}}","status":"{{.level}}"}`',
+    "| label_format level=level",
 )  # fmt: skip
 GROUPINGS = (
     "by (level)",
@@ -72,6 +108,7 @@ GROUPINGS = (
     "",
     "by (level_extracted, trace)",
     "by (status, a_b)",
+    "by (__error_details__, level)",
 )
 UNWRAPS = (
     "| unwrap status",
@@ -94,7 +131,7 @@ def entries(rng: random.Random) -> list[Stored]:
             metadata.append(("level", b"error"))
         if rng.random() < 0.02:
             metadata.append(("__error__", b"came so"))
-        line = rng.choice(rng.choice((JSON, JSON, LOGFMT, LOGFMT, ACCESS))).encode()
+        line = rng.choice(rng.choice((JSON, JSON, LOGFMT, LOGFMT, PACKED, ACCESS))).encode()
         if rng.random() < 0.1:
             line = line[: rng.randrange(len(line) + 1)] + rng.choice((b"", b"\xff", b"}", b'"'))
         made.append(Stored(tuple(sorted(stream.items())), (number // 3) * SECOND, line, tuple(metadata)))
@@ -104,7 +141,7 @@ def entries(rng: random.Random) -> list[Stored]:
 def pipeline(rng: random.Random) -> str:
     parts = [rng.choice(PARSERS)] if rng.random() < 0.9 else []
     parts += [f"| {rng.choice(TESTS)}" for _ in range(rng.choice((0, 1, 1, 2, 3)))]
-    if rng.random() < 0.3:
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
         parts.insert(rng.randrange(len(parts) + 1), rng.choice(OTHERS))
     if rng.random() < 0.1:
         parts.insert(rng.randrange(len(parts) + 1), rng.choice(PARSERS))
@@ -169,11 +206,19 @@ def test_answers_are_those_of_the_scalar_stages(seed: int, monkeypatch: pytest.M
         ('sum(count_over_time({a="b"} | json | took > 1s [1m]))', True),
         ('sum by (level) (rate({a="b"} | logfmt | drop __error__ | status=~"5.." [1m]))', True),
         ('quantile_over_time(0.9, {a="b"} | json | unwrap took [1m]) by (svc)', True),
-        ('sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{.x}}" |= "x" [1m]))', False),
+        ('sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{.x}}" |= "x" [1m]))', True),
+        (
+            'sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{__line__}}" |= "x" [1m]))',
+            False,
+        ),
+        ('sum by (a) (count_over_time({a="b"} | json | label_format a=level, b="{{.x}}" | b="" [1m]))', True),
+        ('sum by (a) (count_over_time({a="b"} | json | label_format b="{{.x}}", a="{{.b}}" [1m]))', None),
+        ('sum by (a) (count_over_time({a="b"} | regexp "(?P<a>.*)" | decolorize | drop a="x" [1m]))', True),
         ('count_over_time({a="b"} | json | level="error" [1m])', False),
     ],
 )
-def test_what_runs_by_columns_alone(text: str, whole: bool) -> None:
+def test_what_runs_by_columns_alone(text: str, whole: bool | None) -> None:
+    """`whole` is None where there is no plan."""
     expr = parse(text)
     if isinstance(expr, VectorAggregation):
         assert isinstance(expr.operand, RangeAggregation)
@@ -181,8 +226,8 @@ def test_what_runs_by_columns_alone(text: str, whole: bool) -> None:
     else:
         assert isinstance(expr, RangeAggregation)
         extractor = Extractor(expr, expr.grouping)
-    assert extractor.by_columns is whole
-    assert extractor.plan is not None
+    assert extractor.by_columns is bool(whole)
+    assert (extractor.plan is None) is (whole is None)
 
 
 def test_a_pipeline_that_drops_nothing_has_no_plan() -> None:
