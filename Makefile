@@ -33,7 +33,7 @@ run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host
 	$(BIN)/weir serve --http $(HTTP) --data-dir $(DATA)
 
 test: dev  ## all tests but the long ones and those that need Node.js
-	$(BIN)/python -m pytest -m "not soak and not node"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not soak and not node"
 
 NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules
 %/node_modules: %/package-lock.json

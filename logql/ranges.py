@@ -85,6 +85,7 @@ class RangeVector:
         if self._function in _SUMS and _are_whole(samples.values):
             self._sums = np.zeros(len(samples.values) + 1)
             np.cumsum(samples.values, out=self._sums[1:])
+            self._sums += 0.0  # a sum that begins with 0 is never -0
 
     def vectors(self, first: int, stop: int) -> Vectors:
         """Those of steps first..stop: a sample of each series that has some in its window, in order of labels."""

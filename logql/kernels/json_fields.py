@@ -35,8 +35,8 @@ from logql.kernels.json_scan import (
     string_end,
     token_from,
 )
-from logql.kernels.lanes import LANES, bare, equal_lanes, find_byte, high_lanes, inlined, lowest
-from storage.kernels.cache import BYTES, OFFSETS, kernel
+from logql.kernels.lanes import LANES, equal_lanes, find_byte, high_lanes, lowest
+from storage.kernels.cache import BYTES, OFFSETS, bare, inlined, kernel
 
 _MOST_DEPTH = 64
 """Objects in each other that are gone into. Each is looked through for its end first, so depth costs time."""

@@ -30,8 +30,8 @@ from logql.kernels.json_scan import (
     string_end,
     token_from,
 )
-from logql.kernels.lanes import bare, find_byte, inlined
-from storage.kernels.cache import BYTES, OFFSETS, kernel
+from logql.kernels.lanes import find_byte
+from storage.kernels.cache import BYTES, OFFSETS, bare, inlined, kernel
 
 _MARKS = (QUOTE, BRACE, BRACE_END, BRACKET, BRACKET_END)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from logql.kernels.lanes import bare, find_byte, inlined
+from logql.kernels.lanes import find_byte
+from storage.kernels.cache import bare, inlined
 
 READ, FAILED, UNSURE = np.uint8(0), np.uint8(1), np.uint8(2)
 """States of lines; those of logql.columns.fields."""

@@ -8,35 +8,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+
+from storage.kernels.cache import inlined
 
 LANES = 32
 """Bytes that are looked at together."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_numba = importlib.import_module("numba")
 _extending = importlib.import_module("numba.extending")
 _types = importlib.import_module("numba.core.types")
 _cgutils = importlib.import_module("numba.core.cgutils")
 _ir = importlib.import_module("llvmlite.ir")
-
-
-def bare(function: _Function) -> _Function:
-    """As `inner`, without counting references to the arrays that it is given: it must neither make nor return any.
-
-    A count is an atomic instruction for each argument, twice a call, which costs more than what a short part does.
-    """
-    made: _Function = _numba.njit(nogil=True, boundscheck=False, _nrt=False)(function)
-    return made
-
-
-def inlined(function: _Function) -> _Function:
-    """As `bare`, and never a call: for what is smaller than one, as an array is passed as seven values."""
-    made: _Function = _numba.njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True)(function)
-    return made
 
 
 def _said_to_llvm(function: Callable[..., Any]) -> Callable[..., Any]:

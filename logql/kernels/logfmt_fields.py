@@ -15,12 +15,11 @@ from logql.kernels.words import (
     TWO,
     backslash_at,
     blank_at,
-    inlined,
     key_end,
     string_end,
     value_end,
 )
-from storage.kernels.cache import BYTES, OFFSETS, kernel
+from storage.kernels.cache import BYTES, OFFSETS, inlined, kernel
 
 PLAIN, ESCAPED = 1, 2
 """Kinds of values: as they stand, and those whose escapes are to be undone."""

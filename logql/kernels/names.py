@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from logql.kernels.words import ONE, inlined
+from logql.kernels.words import ONE
+from storage.kernels.cache import inlined
 
 LENGTHS = 64
 """Names are looked up by their lengths; those of LENGTHS - 1 bytes and more stand together."""

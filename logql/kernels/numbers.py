@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from logql.kernels.words import ONE, TWO, inlined
-from storage.kernels.cache import BYTES, OFFSETS, kernel
+from logql.kernels.words import ONE, TWO
+from storage.kernels.cache import BYTES, OFFSETS, inlined, kernel
 
 NOT_SET, NUMBER, UNSURE = 0, 1, 2
 """States of values; those of logql.columns.numbers."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from logql.kernels.names import name_of
-from logql.kernels.words import BLANK, ONE, QUOTE, TWO, backslash_at, begins, inlined, string_end
-from storage.kernels.cache import BYTES, OFFSETS, kernel
+from logql.kernels.words import BLANK, ONE, QUOTE, TWO, backslash_at, begins, string_end
+from storage.kernels.cache import BYTES, OFFSETS, inlined, kernel
 
 PLAIN, ESCAPED = 1, 2
 """Kinds of values: strings without a backslash, and those with one."""

@@ -6,13 +6,11 @@ not wait for the sum. Places are uint64; nothing outside data[at:stop] is read.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from storage.kernels.cache import inlined
 
 ONE, TWO, EIGHT = np.uint64(1), np.uint64(2), np.uint64(8)
 BLANK, QUOTE, EQUALS, BACKSLASH = np.uint8(0x20), np.uint8(0x22), np.uint8(0x3D), np.uint8(0x5C)
@@ -29,16 +27,6 @@ _BACKSLASHES = np.uint64(0x5C) * _ONES
 _ENDS = np.zeros(256, np.bool_)
 """Bytes that end a token: blanks, which are all up to 0x20, = and the quote."""
 _ENDS[:0x21] = _ENDS[ord("=")] = _ENDS[ord('"')] = True
-
-
-def inlined(function: _Function) -> _Function:
-    """As `inner`, but never a call and without counts of references to the arrays it is given: it may not make any.
-
-    A count is an atomic instruction, and takes longer than a short token.
-    """
-    numba = importlib.import_module("numba")
-    made: _Function = numba.njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True)(function)
-    return made
 
 
 @inlined

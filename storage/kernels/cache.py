@@ -78,6 +78,21 @@ def inner(function: _Function) -> _Function:
     return made
 
 
+def bare(function: _Function) -> _Function:
+    """As `inner`, without counting references to the arrays that it is given: it must neither make nor return any.
+
+    A count is an atomic instruction for each argument, twice a call, which costs more than what a short part does.
+    """
+    made: _Function = _numba().njit(nogil=True, boundscheck=False, _nrt=False)(function)
+    return made
+
+
+def inlined(function: _Function) -> _Function:
+    """As `bare`, and never a call: for what is smaller than one, as an array is passed as seven values."""
+    made: _Function = _numba().njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True)(function)
+    return made
+
+
 @cache
 def source_hash(module: str) -> str:
     """16 hex digits over a module's source and those of the kernel modules that it imports, itself or by others."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logql.ast import LogExpr, LogRange, RangeAggregation, Selector
@@ -190,6 +190,7 @@ def timed(draw: st.DrawFn) -> list[tuple[int, float]]:
     count=st.integers(1, 30),
     cut=st.integers(1, 30),
 )
+@example({A: [(0, -0.0)]}, 1, 0.0, 0, 1, 1, 1, 1)
 def test_a_window_becomes_what_it_becomes_alone(
     series: dict[Labels, Timed], unit: int, rank: float, start: int, step: int, width: int, count: int, cut: int
 ) -> None:
