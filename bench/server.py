@@ -17,6 +17,12 @@ from urllib.parse import urlencode
 
 from bench.pushing import PROTOBUF, PUSH, http_push, push_all
 
+SETTLE = 3.0
+"""Seconds that a server is given to come to rest after its start."""
+_LOOK = 0.1
+"""Seconds between two looks at whether it has."""
+_QUIET = 0.1
+"""Share of a processor below which it has."""
 START = 300.0
 """Seconds until a server must listen: kernels that were not compiled ahead are compiled first."""
 ANSWER = 300.0
@@ -92,7 +98,17 @@ class MeasuredServer:
             connection.close()
 
     def __enter__(self) -> Self:
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """Waits until what a start leaves to the background is done: that belongs to no load."""
+        spent, deadline = self.cpu(), time.monotonic() + SETTLE
+        while time.monotonic() < deadline:
+            time.sleep(_LOOK)
+            before, spent = spent, self.cpu()
+            if spent - before < _QUIET * _LOOK:
+                return
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

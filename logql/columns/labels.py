@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -38,6 +38,7 @@ class LabelSets:
         self._budget = budget
         self._most = most
         self._good = 0
+        self._of_known: dict[tuple[Labels, tuple[tuple[str, bytes | str], ...]], int] = {}
         self._lock = Lock()
         self._numbers: dict[Labels, int] = {}
         self._labels: list[Labels] = []
@@ -87,9 +88,38 @@ class LabelSets:
         """
         bare = _bare(batch, rows, names)
         first, codes = _distinct(_keys(bare, parsed))
-        some = _with_parsed(take_rows(bare, first), {name: values.take(first) for name, values in parsed.items()})
-        numbers = [self.of_row(row) for row, _ in rows_of(some)]
+        if bare.rest is not None:
+            some = _with_parsed(take_rows(bare, first), {name: values.take(first) for name, values in parsed.items()})
+            numbers = [self.of_row(row) for row, _ in rows_of(some)]
+        else:
+            numbers = [self._of_pairs(stream, pairs) for stream, pairs in _pairs(bare, first, parsed)]
         return codes, np.array(numbers, np.int32)
+
+    def _of_pairs(self, stream: Labels, pairs: tuple[tuple[str, bytes | str], ...]) -> int:
+        """The number of the label set of entries of a stream with these labels besides; units have the same again."""
+        number = self._of_known.get((stream, pairs))
+        if number is None:
+            texts_of = tuple((name, value if isinstance(value, str) else _text(value)) for name, value in pairs)
+            number = self._of_known[stream, pairs] = self.of_row(Row(0, b"", stream, texts_of))
+        return number
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _pairs(
+    bare: Batch, rows: I64, parsed: Mapping[str, LabelValues]
+) -> Iterator[tuple[Labels, tuple[tuple[str, bytes | str], ...]]]:
+    """The stream of each row, and its labels besides: structured metadata first, which a parsed label does not hide."""
+    of_metadata = [(name, column.codes[rows].tolist(), column.values) for name, column in bare.metadata.items()]
+    of_parsed = [(name, values.codes[rows].tolist(), values.texts) for name, values in parsed.items()]
+    for place, stream in enumerate(bare.stream[rows].tolist()):
+        found: dict[str, bytes | str] = {
+            name: texts_of[codes[place]] for name, codes, texts_of in of_parsed if codes[place] >= 0
+        }
+        found |= {name: values[codes[place]] for name, codes, values in of_metadata if codes[place] >= 0}
+        yield bare.streams[stream], tuple(found.items())
 
 
 def _keys(bare: Batch, parsed: Mapping[str, LabelValues]) -> I64:
