@@ -41,7 +41,8 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
         return
     begun: deque[tuple[Item, Future[Result]]] = deque()
     for item in items:
-        if _free.acquire(blocking=False):
+        # No more are begun than threads can be at: what comes first may show that no more are wanted.
+        if len(begun) < THREADS - 1 and _free.acquire(blocking=False):
             begun.append((item, _pool().submit(_freeing, work, item)))
             continue
         result = work(item)

@@ -126,7 +126,8 @@ def test_rows_that_come_after_the_limit_are_not_decided() -> None:
     assert found.steps() == {Step.ROWS: 3}
 
 
-def test_units_that_cannot_come_before_what_was_found_are_not_read() -> None:
+def test_units_that_cannot_come_before_what_was_found_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logql.workers.THREADS", 2)  # each thread begins a unit before anything is found
     _, found = explained('{app=~".+"} |= "error"', limit=10, in_blocks=True)
     counts = found.units()
     assert counts.unread == 4
