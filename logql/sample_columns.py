@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from logql.budget import SAMPLE, SERIES, Budget
+from logql.budget import SAMPLE, Budget
 from logql.kernels.samples import find_places, find_unordered, sort_series
 from storage.batch import I32, I64, Labels
 
@@ -71,21 +71,7 @@ class SampleCollector:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._lock = Lock()
-        self._numbers: dict[Labels, int] = {}
         self._parts: list[_Part] = []
-
-    def number(self, labels: Labels) -> int:
-        """The number of a series, the next free one if it is new.
-
-        Raises:
-            LimitError: it does not fit in the query's memory.
-        """
-        with self._lock:
-            found = self._numbers.get(labels)
-            if found is None:
-                self._budget.take(SERIES + sum(len(name) + len(value) for name, value in labels))
-                found = self._numbers[labels] = len(self._numbers)
-            return found
 
     def add(self, series: I32, ts: I64, stream: U64, arrival: int, values: F64) -> None:
         """Adds m samples; they are not written to after that.
@@ -108,30 +94,29 @@ class SampleCollector:
         with self._lock:
             self._parts.append(part)
 
-    def in_order(self, labels: Sequence[Labels] | None = None) -> SampleColumns:
+    def in_order(self, labels: Sequence[Labels]) -> SampleColumns:
         """All samples, which the collector gives up.
 
         Args:
-            labels: of each number; none given: those that `number` has seen.
+            labels: of each number.
 
         Raises:
             LimitError: there is no memory to put them in order.
         """
-        named = list(self._numbers) if labels is None else labels
         parts, self._parts = sorted(self._parts, key=lambda part: part.arrival), []
-        counts = np.zeros(len(named), np.int64)
+        counts = np.zeros(len(labels), np.int64)
         for part in parts:
-            counts += np.bincount(part.series[0], minlength=len(named))
+            counts += np.bincount(part.series[0], minlength=len(labels))
         used = [number for number, count in enumerate(counts.tolist()) if count]
-        used.sort(key=named.__getitem__)
+        used.sort(key=labels.__getitem__)
         bounds = np.zeros(len(used) + 1, np.int64)
         np.cumsum(counts[used], out=bounds[1:])
-        next_place = np.zeros(len(named), np.int64)
+        next_place = np.zeros(len(labels), np.int64)
         next_place[used] = bounds[:-1]
         with self._budget.holding(int(bounds[-1]) * _MOVED):
             ts, stream, values = _moved(parts, next_place, int(bounds[-1]))
         self._sort(bounds, ts, stream, values)
-        return SampleColumns([named[number] for number in used], bounds, ts, values)
+        return SampleColumns([labels[number] for number in used], bounds, ts, values)
 
     def _sort(self, bounds: I64, ts: I64, stream: U64, values: F64) -> None:
         unordered = np.empty(len(bounds) - 1, np.bool_)

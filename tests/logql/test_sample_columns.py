@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from logql import LimitError
 from logql.budget import SAMPLE, SERIES, Budget
+from logql.columns.labels import LabelSets
 from logql.sample_columns import SampleCollector
 from storage.batch import I32, I64, Labels
 from tests.logql.watched_budget import WatchedBudget
@@ -31,8 +32,12 @@ def labels_of(number: int) -> Labels:
     return (("n", f"{9 - number}"),)
 
 
-def add(collector: SampleCollector, samples: list[One], arrival: int, values: list[float]) -> None:
-    numbers = [collector.number(labels_of(one.series)) for one in samples]
+def label_sets(budget: Budget) -> LabelSets:
+    return LabelSets(lambda _row: (), budget)
+
+
+def add(collector: SampleCollector, sets: LabelSets, samples: list[One], arrival: int, values: list[float]) -> None:
+    numbers = [sets.number(labels_of(one.series)) for one in samples]
     collector.add(
         np.array(numbers, np.int32),
         np.array([one.ts for one in samples], np.int64),
@@ -71,16 +76,16 @@ def test_samples_stand_by_labels_time_stream_and_arrival(
         numbered, key=lambda each: (labels_of(each[0].series), each[0].ts, each[0].stream, each[2])
     ):
         wanted.setdefault(labels_of(one.series), []).append((one.ts, value))
-    collector = SampleCollector(Budget())
+    collector, sets = SampleCollector(Budget()), label_sets(Budget())
     arrivals = list(range(len(units)))
     rng.shuffle(arrivals)
     for arrival in arrivals:
         unit = units[arrival]
         values = [float(arrival * 1000 + place) for place in range(len(unit))]
         cut = data.draw(st.integers(0, len(unit)))
-        add(collector, unit[:cut], arrival, values[:cut])
-        add(collector, unit[cut:], arrival, values[cut:])
-    found = collector.in_order()
+        add(collector, sets, unit[:cut], arrival, values[:cut])
+        add(collector, sets, unit[cut:], arrival, values[cut:])
+    found = collector.in_order(sets.all())
     assert {
         labels: list(zip(one.ts.tolist(), one.values.tolist(), strict=True)) for labels, one in found.series().items()
     } == wanted
@@ -93,16 +98,16 @@ def test_series_may_be_numbered_by_someone_else_and_some_have_no_samples() -> No
     found = collector.in_order([labels_of(0), labels_of(1), labels_of(2)])
     assert found.labels == [labels_of(2), labels_of(0)]
     assert (found.bounds.tolist(), found.ts.tolist(), found.values.tolist()) == ([0, 1, 2], [5, 6], [0.5, 1.5])
-    assert not SampleCollector(Budget()).in_order().labels
+    assert not SampleCollector(Budget()).in_order([]).labels
 
 
 def test_a_series_is_counted_once_with_its_texts_and_a_sample_with_its_columns() -> None:
     budget = Budget()
-    collector = SampleCollector(budget)
-    add(collector, [One(1, 5, 1), One(1, 6, 1)], 0, [1.0, 2.0])
-    add(collector, [One(1, 7, 1)], 1, [1.0])
+    collector, sets = SampleCollector(budget), label_sets(budget)
+    add(collector, sets, [One(1, 5, 1), One(1, 6, 1)], 0, [1.0, 2.0])
+    add(collector, sets, [One(1, 7, 1)], 1, [1.0])
     assert budget.used == SERIES + 2 + 3 * SAMPLE
-    collector.in_order()
+    collector.in_order(sets.all())
     assert budget.used == SERIES + 2 + 3 * SAMPLE
 
 
@@ -121,11 +126,11 @@ def rows(count: int) -> tuple[I32, I64, np.ndarray[tuple[int], np.dtype[np.uint6
 
 
 def test_many_threads_may_add() -> None:
-    collector = SampleCollector(Budget())
+    collector, sets = SampleCollector(Budget()), label_sets(Budget())
     with ThreadPoolExecutor(4) as pool:
         for arrival in range(200):
-            pool.submit(add, collector, [One(arrival % 4, 0, 0)], arrival, [float(arrival)])
-    found = collector.in_order().series()
+            pool.submit(add, collector, sets, [One(arrival % 4, 0, 0)], arrival, [float(arrival)])
+    found = collector.in_order(sets.all()).series()
     assert {labels: one.values.tolist() for labels, one in found.items()} == {
         labels_of(number): [float(arrival) for arrival in range(number, 200, 4)] for number in range(4)
     }
