@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -172,11 +173,10 @@ class MeasuredServer:
 
     def _processes(self) -> list[int]:
         pid = self._process.pid
-        children = [
-            int(child)
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text().split()
-        ]
+        children: list[int] = []
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError):  # a thread that ended since
+                children += map(int, (thread / "children").read_text().split())
         return [pid, *children]
 
     def _proc(self, name: str) -> str:
