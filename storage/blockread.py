@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from storage.batch import I32, I64, Batch, Column, Pairs, Texts, empty_batch, te
 from storage.blockwrite import META
 from storage.errors import CorruptBlock
 from storage.footer import Footer, OriginRange, decode_footer
-from storage.pages import open_pages
+from storage.pages import forget_pages, open_pages
 from storage.reading import EVERYTHING, Columns, Times
 from storage.rows import spans
 
@@ -41,6 +42,7 @@ class Block:
         rows: entries.
         size: bytes of the file.
         origins: WAL records whose rows (of this day) it holds.
+        deletes: ids of the deletes whose entries it was written without.
         streams: int32[k], stream numbers in this process' table.
         stream_min, stream_max: int64[k], ns, per stream.
     """
@@ -53,17 +55,37 @@ class Block:
     rows: int
     size: int
     origins: tuple[OriginRange, ...]
+    deletes: frozenset[str]
     streams: I32
     stream_min: I64
     stream_max: I64
 
 
-class _Readers(threading.local):
+class _Files:
+    """A thread's open files, in a class of its own that can be referred to weakly."""
+
     def __init__(self) -> None:
         self.open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
 
 
+_all_files: WeakSet[_Files] = WeakSet()
+
+
+class _Readers(threading.local):
+    def __init__(self) -> None:
+        self._files = _Files()
+        self.open = self._files.open
+        _all_files.add(self._files)
+
+
 _readers = _Readers()
+
+
+def forget(path: Path) -> None:
+    """Lets go of a file that nobody will read again, in every thread: what is mapped stays on disk."""
+    for files in list(_all_files):
+        files.open.pop(path, None)
+    forget_pages(path)
 
 
 def open_reader(path: Path) -> pq.ParquetFile:

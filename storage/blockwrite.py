@@ -174,6 +174,8 @@ def write_block(
     generation: int,
     origins: Sequence[OriginRange],
     options: BlockOptions,
+    sources: Sequence[str] = (),
+    deletes: Sequence[str] = (),
 ) -> Written:
     """Writes the block to `path` (a temporary name) and syncs it. Raises OSError."""
     columns, has_rest = _choose_columns(parts)
@@ -214,8 +216,9 @@ def write_block(
             stream_ids=tuple(table.ids[rows.streams].tolist()),
             spans=_join_spans(spans),
             origins=tuple(origins),
-            sources=(),
+            sources=tuple(sources),
             columns=tuple(columns),
+            deletes=tuple(deletes),
         )
         writer.add_key_value_metadata(encode_footer(footer, sink.size, sink.crc))
         writer.close()

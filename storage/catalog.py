@@ -18,7 +18,7 @@ from storage.batch import I64, Labels
 from storage.blockread import read_footer, stream_bounds
 from storage.blockwrite import Written
 from storage.errors import CorruptBlock, CorruptCatalog, StorageError
-from storage.footer import OriginRange
+from storage.footer import Footer, OriginRange
 
 log = logging.getLogger("weir.storage")
 
@@ -29,10 +29,11 @@ CREATE TABLE IF NOT EXISTS streams (
 CREATE TABLE IF NOT EXISTS blocks (
     path TEXT PRIMARY KEY, tenant TEXT NOT NULL, day INTEGER NOT NULL, generation INTEGER NOT NULL,
     rows INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL, origins TEXT NOT NULL,
-    stream_ids BLOB NOT NULL, stream_min BLOB NOT NULL, stream_max BLOB NOT NULL
+    stream_ids BLOB NOT NULL, stream_min BLOB NOT NULL, stream_max BLOB NOT NULL,
+    sources TEXT NOT NULL, deletes TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-VERSION = 1
+VERSION = 2
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR)
 """Error codes that say something about the file. Others pass (no room, no rights), and nothing is remade for them."""
 
@@ -44,7 +45,7 @@ class BlockRow:
     Attributes:
         path: relative to the data directory.
         tenant: whose.
-        day, generation, rows, origins: as in the footer.
+        day, generation, rows, origins, sources, deletes: as in the footer.
         size: bytes of the file.
         crc: its CRC32C.
         stream_ids: uint64[k].
@@ -62,6 +63,8 @@ class BlockRow:
     stream_ids: np.ndarray
     stream_min: I64
     stream_max: I64
+    sources: tuple[str, ...] = ()
+    deletes: frozenset[str] = frozenset()
 
 
 def block_row(path: str, block: Written) -> BlockRow:
@@ -80,6 +83,8 @@ def block_row(path: str, block: Written) -> BlockRow:
         stream_ids=np.array(footer.stream_ids, np.uint64),
         stream_min=low,
         stream_max=high,
+        sources=footer.sources,
+        deletes=frozenset(footer.deletes),
     )
 
 
@@ -107,38 +112,56 @@ class Catalog:
             return open_database(path, _SCHEMA, VERSION)
 
     def _follow_files(self) -> None:
-        """Adds blocks that a crash kept from the catalog, forgets those whose file is gone, removes temporary files."""
+        """Brings the catalog in line with the files that are there.
+
+        Blocks that a crash kept from the catalog are added, those whose file is gone forgotten; temporary files go, and
+        so do blocks that others replace.
+        """
         root = self._data_dir / "blocks"
         for temporary in root.glob("*/*/*.tmp"):
             temporary.unlink()
         present = {str(path.relative_to(self._data_dir)): path for path in root.glob("*/*/*.parquet")}
-        known = {row[0] for row in self._db.execute("SELECT path FROM blocks")}
-        missing = sorted(known - present.keys())
-        for path in missing:
-            log.error("block %s is in index.db but its file is gone: its rows are lost", path)
-        with self._lock, self._db:
-            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in missing])
-        for path in sorted(present.keys() - known):
+        known = {row[0]: json.loads(row[1]) for row in self._db.execute("SELECT path, sources FROM blocks")}
+        found = self._new_footers({name: present[name] for name in sorted(present.keys() - known.keys())})
+        replaced = {source for sources in known.values() for source in sources}
+        replaced |= {source for footer in found.values() for source in footer.sources}
+        gone = sorted(name for name, path in present.items() if path.stem in replaced)
+        self.add([(name, Written(footer, *file_checksum(present[name]))) for name, footer in found.items()], gone)
+        for name in gone:
+            present.pop(name).unlink()
+            log.info("block %s is removed: another holds its rows", name)
+        missing = sorted(known.keys() - present.keys() - set(gone))
+        for name in missing:
+            log.error("block %s is in index.db but its file is gone: its rows are lost", name)
+        self.add([], missing)
+
+    @staticmethod
+    def _new_footers(paths: dict[str, Path]) -> dict[str, Footer]:
+        """The footers of those that have a good one."""
+        found = {}
+        for name, path in paths.items():
             try:
-                footer = read_footer(present[path])
+                found[name] = read_footer(path)
             except CorruptBlock as error:
                 log.error("%s; it is left aside", error)  # noqa: TRY400 - the message names file and fault
-                continue
-            self.add([(path, Written(footer, *file_checksum(present[path])))])
+        return found
 
-    def add(self, blocks: Iterable[tuple[str, Written]]) -> list[BlockRow]:
+    def add(self, blocks: Iterable[tuple[str, Written]], gone: Iterable[str] = ()) -> list[BlockRow]:
         """Adds blocks, given as (path relative to the data directory, block), in one transaction.
+
+        `gone`: paths of blocks that are forgotten in the same transaction.
 
         Raises StorageError if index.db cannot be written.
         """
         try:
-            return self._add(blocks)
+            return self._add(blocks, gone)
         except sqlite3.Error as error:
             raise StorageError(f"index.db cannot be written: {error}") from error
 
-    def _add(self, blocks: Iterable[tuple[str, Written]]) -> list[BlockRow]:
+    def _add(self, blocks: Iterable[tuple[str, Written]], gone: Iterable[str]) -> list[BlockRow]:
         rows = []
         with self._lock, self._db:
+            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in gone])
             for path, block in blocks:
                 row, footer = block_row(path, block), block.footer
                 rows.append(row)
@@ -150,7 +173,7 @@ class Catalog:
                     ],
                 )
                 self._db.execute(
-                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         row.path,
                         row.tenant,
@@ -163,6 +186,8 @@ class Catalog:
                         row.stream_ids.astype("<u8").tobytes(),
                         row.stream_min.astype("<i8").tobytes(),
                         row.stream_max.astype("<i8").tobytes(),
+                        json.dumps(row.sources),
+                        json.dumps(sorted(row.deletes)),
                     ),
                 )
         return rows
@@ -175,7 +200,7 @@ class Catalog:
     def blocks(self) -> Iterator[BlockRow]:
         """Every block, in order of arrival."""
         for row in self._db.execute("SELECT * FROM blocks ORDER BY generation, path"):
-            path, tenant, day, generation, rows, size, crc, origins, ids, low, high = row
+            path, tenant, day, generation, rows, size, crc, origins, ids, low, high, sources, deletes = row
             yield BlockRow(
                 path=path,
                 tenant=tenant,
@@ -188,6 +213,8 @@ class Catalog:
                 stream_ids=np.frombuffer(ids, "<u8"),
                 stream_min=np.frombuffer(low, "<i8"),
                 stream_max=np.frombuffer(high, "<i8"),
+                sources=tuple(json.loads(sources)),
+                deletes=frozenset(json.loads(deletes)),
             )
 
     def close(self) -> None:

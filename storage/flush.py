@@ -340,6 +340,7 @@ def block_of(data_dir: Path, table: StreamTable, row: BlockRow) -> Block:
         rows=row.rows,
         size=row.size,
         origins=row.origins,
+        deletes=row.deletes,
         streams=table.numbers(row.stream_ids),
         stream_min=row.stream_min,
         stream_max=row.stream_max,

@@ -80,6 +80,7 @@ class Footer:
         spans: where each stream's rows stand.
         origins: the WAL records whose rows it holds.
         sources: ULIDs of the blocks that it replaces (compaction); empty after a flush.
+        deletes: ids of the deletes whose entries were left out of it.
         columns: metadata keys that have a column of their own.
     """
 
@@ -92,6 +93,7 @@ class Footer:
     origins: tuple[OriginRange, ...]
     sources: tuple[str, ...]
     columns: tuple[str, ...]
+    deletes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -113,6 +115,7 @@ def encode_footer(footer: Footer, data_size: int, data_crc: int) -> dict[bytes, 
             "origins": [(item.origin, item.first, item.last) for item in footer.origins],
             "sources": footer.sources,
             "columns": footer.columns,
+            "deletes": footer.deletes,
         }
     )
     data = b"%d:%08x" % (data_size, data_crc)
@@ -146,6 +149,7 @@ def decode_footer(metadata: dict[bytes, bytes] | None, name: str) -> Footer:
             origins=tuple(OriginRange(*item) for item in said["origins"]),
             sources=tuple(said["sources"]),
             columns=tuple(said["columns"]),
+            deletes=tuple(said.get("deletes", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptBlock(f"block {name}: the footer's key `weir` cannot be read: {error}") from error

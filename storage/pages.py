@@ -255,6 +255,10 @@ class _Open:
                 self._files.popitem(last=False)
         return found
 
+    def forget(self, path: Path) -> None:
+        with self._lock:
+            self._files.pop(path, None)
+
 
 _open = _Open()
 
@@ -262,3 +266,8 @@ _open = _Open()
 def open_pages(path: Path) -> BlockPages:
     """The pages of a block, mapped once a process. Raises CorruptBlock, FileNotFoundError, OSError."""
     return _open.get(path)
+
+
+def forget_pages(path: Path) -> None:
+    """Lets go of a block that nobody will read again."""
+    _open.forget(path)

@@ -19,6 +19,7 @@ from storage.pages import open_pages
 from storage.reading import Times
 from storage.rows import concat_batches, take_rows
 from storage.streams import StreamTable
+from storage.tombstones import Tombstone, hidden, reaching
 
 _SETS, _BLOCKS = 256, 4096
 """Sets of blocks and single blocks of which the process remembers what repeats."""
@@ -98,9 +99,11 @@ def repeated(times: Times, earlier: Sequence[Held], read: Callable[[Times], Batc
 class BlockRows:
     """A block as a source that came earlier."""
 
-    def __init__(self, block: Block, table: StreamTable) -> None:
+    def __init__(self, block: Block, table: StreamTable, tombstones: Sequence[Tombstone] = ()) -> None:
+        """`tombstones`: those that may hide rows of it; what they hide is not there, so that it may come again."""
         self._block = block
         self._table = table
+        self._tombstones = tombstones
         self.streams = block.streams
         self.low = block.stream_min
         self.high = block.stream_max
@@ -112,9 +115,11 @@ class BlockRows:
         footer = read_footer(self._block.path)
         found = []
         for group, times in near_times(self._block, self._table, accepted, int(ts.min()), int(ts.max()) + 1):
-            at = rows_at(times, stream, ts)
-            if len(at):
-                found.append(_read_compact(self._block, group, footer.columns, times.take(at)))
+            like = times.take(rows_at(times, stream, ts))
+            if len(like) and self._tombstones:
+                like = like.take(np.flatnonzero(~hidden(like, self._block, group, self._tombstones, self._table)))
+            if len(like):
+                found.append(_read_compact(self._block, group, footer.columns, like))
         return found
 
 
@@ -142,8 +147,13 @@ def shared_streams(blocks: tuple[Block, ...]) -> I32:
     )
 
 
-def repeated_in_block(blocks: tuple[Block, ...], place: int, table: StreamTable) -> Mapping[int, I64]:
-    """Row group -> rows of blocks[place], ascending, that repeat rows of a block before it. Raises CorruptBlock."""
+def repeated_in_block(
+    blocks: tuple[Block, ...], place: int, table: StreamTable, tombstones: tuple[Tombstone, ...] = ()
+) -> Mapping[int, I64]:
+    """Row group -> rows of blocks[place], ascending, that repeat rows of a block before it. Raises CorruptBlock.
+
+    What one of the tombstones hides repeats nothing.
+    """
     shared = shared_streams(blocks)
     if not len(shared):
         return {}
@@ -151,12 +161,17 @@ def repeated_in_block(blocks: tuple[Block, ...], place: int, table: StreamTable)
     if not np.isin(block.streams, shared, assume_unique=True).any():
         return {}
     earlier = tuple(one for one in blocks[:place] if one.min_ts <= block.max_ts and one.max_ts >= block.min_ts)
-    return _repeated_in_block(block, earlier, table) if earlier else {}
+    if not earlier:
+        return {}
+    told = tuple(one for one in tombstones if any(one.reaches(block) for block in earlier)) if tombstones else ()
+    return _repeated_in_block(block, earlier, table, told)
 
 
 @lru_cache(maxsize=_BLOCKS)
-def _repeated_in_block(block: Block, earlier: tuple[Block, ...], table: StreamTable) -> Mapping[int, I64]:
-    sources = [BlockRows(one, table) for one in earlier]
+def _repeated_in_block(
+    block: Block, earlier: tuple[Block, ...], table: StreamTable, tombstones: tuple[Tombstone, ...]
+) -> Mapping[int, I64]:
+    sources = [BlockRows(one, table, reaching(tombstones, one)) for one in earlier]
     start = max(block.min_ts, min(one.min_ts for one in earlier))
     end = min(block.max_ts, max(one.max_ts for one in earlier)) + 1
     accepted: Mask = np.zeros(len(table), np.bool_)

@@ -11,6 +11,7 @@ from storage.batch import I32, I64, Batch, Mask
 from storage.blockread import Block, read_footer, read_rows, wanted_rows
 from storage.duplicates import rows_at
 from storage.footer import Footer
+from storage.leases import Lease
 from storage.memtable import Run
 from storage.pages import BlockPages, open_pages
 from storage.reading import EVERYTHING, Columns, Survey, Times, Totals
@@ -18,6 +19,7 @@ from storage.repeats import BlockRows, Held, overlapping, repeated, repeated_in_
 from storage.rows import take_rows
 from storage.state import Bounds, View
 from storage.streams import StreamTable
+from storage.tombstones import Tombstone, hidden, reaching
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +30,16 @@ class Window:
         table: the tenant's streams.
         accepted: bool[streams], those whose entries are wanted.
         start, end: ns, end exclusive.
+        floor: int64[streams], ns: older entries of a stream have expired; None if none has.
+        lease: held as long as anything of the scan is.
     """
 
     table: StreamTable
     accepted: Mask
     start: int
     end: int
+    floor: I64 | None = None
+    lease: Lease | None = None
 
 
 class MemorySource:
@@ -57,11 +63,22 @@ class MemorySource:
 class BlockSource:
     """One block, as far as a window reaches into it."""
 
-    def __init__(self, block: Block, window: Window) -> None:
+    def __init__(self, block: Block, window: Window, tombstones: Sequence[Tombstone] = ()) -> None:
+        """`tombstones`: those that may hide entries of the block."""
         self.block = block
         self._window = window
+        self._tombstones = tombstones
+        self._floor: I64 | None = None if window.floor is None else window.floor[block.streams]
         self._near = window.accepted[block.streams]
         self._near &= (block.stream_max >= window.start) & (block.stream_min < window.end)
+        if self._floor is not None:
+            self._near &= block.stream_max >= self._floor
+            if not (self._near & (block.stream_min < self._floor)).any():
+                self._floor = None
+        for one in tombstones:
+            if one.chooses is None:
+                whole = one.selects(block.streams) & (block.stream_min >= one.start) & (block.stream_max < one.end)
+                self._near &= ~whole
         self._footer: Footer | None = None
         self._pages: BlockPages | None = None
 
@@ -92,8 +109,7 @@ class BlockSource:
     def groups(self) -> list[tuple[int, int, int]]:
         """(row group, min ts, max ts) of the row groups with rows that may be wanted."""
         said = self.footer.spans
-        window = self._window
-        at = np.flatnonzero(self._near[said.stream] & (said.max_ts >= window.start) & (said.min_ts < window.end))
+        at = self._wanted_spans(slice(0, len(said)))
         if not len(at):
             return []
         group = said.group[at]  # ascending: spans stand in row order
@@ -105,35 +121,72 @@ class BlockSource:
     def bounds(self, group: int) -> tuple[int, int]:
         """(min ts, max ts) of the spans of a row group with rows that are wanted. Raises CorruptBlock."""
         said = self.footer.spans
-        at = slice(*np.searchsorted(said.group, [group, group + 1]).tolist())
-        near = self._near[said.stream[at]]
-        return int(said.min_ts[at][near].min()), int(said.max_ts[at][near].max())
+        at = self._spans_of(group)
+        return int(said.min_ts[at].min()), int(said.max_ts[at].max())
+
+    def _wanted_spans(self, some: slice) -> I64:
+        """Which of some spans have entries that may be wanted, ascending."""
+        said, window = self.footer.spans, self._window
+        wanted = self._near[said.stream[some]] & (said.max_ts[some] >= window.start) & (said.min_ts[some] < window.end)
+        if self._floor is not None:
+            wanted &= said.max_ts[some] >= self._floor[said.stream[some]]
+        found: I64 = some.start + np.flatnonzero(wanted)
+        return found
+
+    def _spans_of(self, group: int) -> I64:
+        """The spans of a row group with entries that may be wanted, ascending."""
+        first, last = np.searchsorted(self.footer.spans.group, [group, group + 1]).tolist()
+        return self._wanted_spans(slice(first, last))
+
+    def is_cut(self, group: int) -> bool:
+        """Whether entries of a row group of wanted streams have expired, which others do as time goes by."""
+        if self._floor is None:
+            return False
+        said = self.footer.spans
+        first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
+        stream = said.stream[first:last]
+        return bool((self._near[stream] & (said.min_ts[first:last] < self._floor[stream])).any())
+
+    def hiding(self, group: int) -> tuple[Tombstone, ...]:
+        """The tombstones that may hide wanted entries of a row group."""
+        if not self._tombstones:
+            return ()
+        said, at = self.footer.spans, self._spans_of(group)
+        stream, low, high = self.block.streams[said.stream[at]], said.min_ts[at], said.max_ts[at]
+        return tuple(
+            one for one in self._tombstones if bool((one.selects(stream) & (low < one.end) & (high >= one.start)).any())
+        )
 
     def whole(self) -> BlockSource:
         """The block as far as its streams are asked for, whatever the time."""
         window, block = self._window, self.block
         if block.min_ts >= window.start and block.max_ts < window.end:
             return self
-        return BlockSource(block, replace(window, start=block.min_ts, end=block.max_ts + 1))
+        return BlockSource(block, replace(window, start=block.min_ts, end=block.max_ts + 1), self._tombstones)
 
     def times(self, group: int) -> Times:
         """The rows of a row group that are wanted, repeats of other blocks' among them. Raises CorruptBlock."""
         window = self._window
         rows, stream, inside = wanted_rows(self.footer, self.block.streams, group, self._near, window.start, window.end)
         times = Times(window.table, rows, stream, self.pages.timestamps(group, rows))
-        return times if inside else _within(times, window)
+        if not inside:
+            times = _within(times, window)
+        if self.is_cut(group):
+            times = _alive(times, window)
+        hiding = self.hiding(group)
+        if hiding:
+            gone = hidden(times, self.block, group, hiding, window.table)
+            times = _without(times, np.flatnonzero(gone)) if gone.any() else times
+        return times
 
     def totals(self, group: int) -> Totals | None:
-        """What the footer says of a row group's rows that are wanted; None if spans reach out of the window."""
+        """What the footer says of a row group's rows that are wanted; None if that is not the whole truth."""
         said, window = self.footer.spans, self._window
-        first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
-        at = first + np.flatnonzero(
-            self._near[said.stream[first:last]]
-            & (said.max_ts[first:last] >= window.start)
-            & (said.min_ts[first:last] < window.end)
-        )
+        at = self._spans_of(group)
         low, high = said.min_ts[at], said.max_ts[at]
         if not len(at) or int(low.min()) < window.start or int(high.max()) >= window.end:
+            return None
+        if self.is_cut(group) or self.hiding(group):
             return None
         stream = self.block.streams[said.stream[at]]
         return Totals(window.table, stream, said.rows[at], said.line_bytes[at], low, high)
@@ -142,6 +195,14 @@ class BlockSource:
 def _within(times: Times, window: Window) -> Times:
     inside = np.flatnonzero((times.ts >= window.start) & (times.ts < window.end))
     return times if len(inside) == len(times) else times.take(inside)
+
+
+def _alive(times: Times, window: Window) -> Times:
+    """The entries that have not expired."""
+    if window.floor is None:
+        return times
+    alive = np.flatnonzero(times.ts >= window.floor[times.stream])
+    return times if len(alive) == len(times) else times.take(alive)
 
 
 def _without(times: Times, places: I64) -> Times:
@@ -197,7 +258,7 @@ class MemoryUnit:
         else:
             wanted = window.accepted[batch.stream] & (batch.ts >= window.start) & (batch.ts < window.end)
         rows = np.flatnonzero(wanted)
-        times = Times(window.table, rows, batch.stream[rows], batch.ts[rows])
+        times = _alive(Times(window.table, rows, batch.stream[rows], batch.ts[rows]), window)
         known = repeated(times, self.earlier, lambda some: take_rows(batch, some.rows))
         return _without(times, known) if len(known) else times
 
@@ -272,11 +333,15 @@ class BlockUnit:
         return self.source.pages.lengths(self.group, times.rows)
 
     def identity(self) -> Hashable | None:
-        """What the group's entries of a selector depend on: the file, which is written once, and what repeats others.
+        """What the group's entries of a selector depend on: the file, which is written once, and what is not shown.
 
-        Whatever else comes to decide which entries of a row group are shown has to be in here.
+        None while entries of it expire. Whatever else comes to decide which entries are shown has to be in here.
         """
-        return self.source.block.path, self.group, self.repeats.tobytes()
+        source = self.source
+        if source.is_cut(self.group):
+            return None
+        hiding = tuple(one.id for one in source.hiding(self.group))
+        return source.block.path, self.group, self.repeats.tobytes(), hiding
 
     def whole(self) -> BlockUnit:
         """The row group with its matching entries of any time. Raises CorruptBlock."""
@@ -287,14 +352,12 @@ class BlockUnit:
         return BlockUnit(source, self.group, low, high, self.repeats, self.arrival)
 
 
-def units_of(
-    view: View, table: StreamTable, accepted: Mask, start: int, end: int, survey: Survey | None = None
-) -> list[MemoryUnit | BlockUnit]:
-    """The units of a view that may hold entries of accepted streams in start <= ts < end, by arrival.
+def units_of(view: View, window: Window, survey: Survey | None = None) -> list[MemoryUnit | BlockUnit]:
+    """The units of a view that may hold what a window wants, by arrival.
 
     `survey` is told what else was looked at.
     """
-    window = Window(table, accepted, start, end)
+    table, accepted, start, end = window.table, window.accepted, window.start, window.end
     survey = survey or Survey()
     survey.streams += len(accepted)
     survey.streams_matching += int(np.count_nonzero(accepted))
@@ -305,11 +368,11 @@ def units_of(
         if block.max_ts < start or block.min_ts >= end:
             survey.blocks_out_of_time += 1
             continue
-        source = BlockSource(block, window)
+        source = BlockSource(block, window, reaching(view.tombstones, block))
         if not source.is_wanted():
             survey.blocks_without_streams += 1
             continue
-        repeats: Mapping[int, I64] = repeated_in_block(view.blocks, place, table)
+        repeats: Mapping[int, I64] = repeated_in_block(view.blocks, place, table, view.tombstones)
         groups = source.groups()
         survey.groups += source.group_count
         survey.groups_without_rows += source.group_count - len(groups)
@@ -334,7 +397,7 @@ def _before_memory(view: View, window: Window) -> list[Held]:
         return []
     low, high = int(memory.low.min()), int(memory.high.max())
     return [
-        BlockRows(block, window.table)
+        BlockRows(block, window.table, reaching(view.tombstones, block))
         for block in view.blocks
         if block.min_ts <= high
         and block.max_ts >= low

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from storage.blockread import Block
 from storage.kernels.order import widen
 from storage.memtable import Run, add_run
 from storage.streams import StreamTable
+from storage.tombstones import Tombstone
 
 _OLDEST = np.iinfo(np.int64).max
 _NEWEST = np.iinfo(np.int64).min
@@ -78,12 +80,14 @@ class View:
         runs: runs that came after it.
         bounds: times of the streams in frozen and runs. Part of the view: bounds taken from a later one would miss the
             runs that a flush moved to a block meanwhile, and with them rows that stand in both.
+        tombstones: deletes that some of the blocks may still have entries of; memory has none of them.
     """
 
     blocks: tuple[Block, ...] = ()
     frozen: tuple[Run, ...] = ()
     runs: tuple[Run, ...] = ()
     bounds: Bounds = field(default_factory=empty_bounds)
+    tombstones: tuple[Tombstone, ...] = ()
 
     @property
     def memory(self) -> tuple[Run, ...]:
@@ -94,22 +98,34 @@ class View:
         """The view with one more run, of a table of so many streams."""
         bounds = self.bounds.grown(streams)
         bounds.widen(run.batch.stream, run.batch.ts)
-        return View(self.blocks, self.frozen, add_run(self.runs, run), bounds)
+        return replace(self, runs=add_run(self.runs, run), bounds=bounds)
 
     def with_frozen(self) -> View:
         """The view with all runs in the hands of a flush."""
-        return View(self.blocks, self.memory, (), self.bounds)
+        return replace(self, frozen=self.memory, runs=())
 
     def with_blocks(self, blocks: tuple[Block, ...]) -> View:
         """The view with the frozen runs replaced by blocks; the bounds are taken anew."""
         bounds = empty_bounds(len(self.bounds.newest))
         for run in self.runs:
             bounds.widen(run.batch.stream, run.batch.ts)
-        return View(self.blocks + blocks, (), self.runs, bounds)
+        return replace(self, blocks=self.blocks + blocks, frozen=(), bounds=bounds)
+
+    def with_replaced(self, gone: Collection[Block], block: Block | None) -> View:
+        """The view with a block, if there is one, in the place of some neighbours in order of arrival of its day."""
+        rest = [one for one in self.blocks if one not in gone]
+        if block is not None:
+            after = [at for at, one in enumerate(rest) if one.generation > block.generation]
+            rest.insert(after[0] if after else len(rest), block)
+        return replace(self, blocks=tuple(rest))
+
+    def with_tombstones(self, tombstones: tuple[Tombstone, ...]) -> View:
+        """The view with these tombstones and no others."""
+        return replace(self, tombstones=tombstones)
 
     def with_thawed(self, run: Run) -> View:
         """The view with the frozen runs, as one run, back among those that grow."""
-        return View(self.blocks, (), (run, *self.runs), self.bounds)
+        return replace(self, frozen=(), runs=(run, *self.runs))
 
 
 class Tenant:

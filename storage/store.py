@@ -24,11 +24,12 @@ from storage.control import Control
 from storage.errors import StorageError
 from storage.figures import Counters, Figures, ReplayFigures, TenantFigures
 from storage.flush import Flusher, FlushOptions, block_of
+from storage.leases import Leases
 from storage.lock import DirectoryLock, read_origin
 from storage.reading import Survey
 from storage.replay import ReplayProgress, replay
 from storage.reserve import Reserve
-from storage.scan import BlockUnit, MemoryUnit, units_of
+from storage.scan import BlockUnit, MemoryUnit, Window, units_of
 from storage.state import State, Tenant, View
 from storage.stats import IndexStats, index_stats
 from storage.streams import LabelMatcher
@@ -84,6 +85,7 @@ class Store:
         self._counters = Counters()
         self._replay = ReplayFigures()
         self._state = State()
+        self._leases = Leases()
         try:
             for folder in ("wal", "blocks"):
                 (data_dir / folder).mkdir(exist_ok=True)
@@ -197,9 +199,11 @@ class Store:
         found = self._state.tenants.get(tenant)
         if found is None:
             return
+        lease = self._leases.begin()
         # The view first: every stream that it has rows of is in the table by then, and is asked for.
         view = found.view
-        units = units_of(view, found.table, self._accepted(found, matchers), start, end, survey)
+        window = Window(found.table, self._accepted(found, matchers), start, end, lease=lease)
+        units = units_of(view, window, survey)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
         else:
@@ -233,8 +237,11 @@ class Store:
         found = self._state.tenants.get(tenant)
         if found is None:
             return IndexStats(0, 0, 0, 0)
+        lease = self._leases.begin()
         view = found.view
-        return index_stats(view, found.table, self._accepted(found, matchers), start, end)
+        stats = index_stats(view, found.table, self._accepted(found, matchers), start, end)
+        del lease  # held until the last file was read
+        return stats
 
     @staticmethod
     def _accepted(tenant: Tenant, matchers: Sequence[LabelMatcher]) -> Mask:

@@ -12,6 +12,7 @@ from storage.blockread import Block
 from storage.reading import Survey
 from storage.repeats import overlapping
 from storage.scan import BlockSource, Window
+from storage.tombstones import Tombstone
 from tests.batch_unit import everything
 from tests.storage.entries import (
     ALWAYS,
@@ -143,11 +144,11 @@ def test_a_flush_in_the_middle_of_a_scan_shows_no_row_twice(tmp_path: Path, monk
     real = BlockSource.__init__
     flushes: list[int] = []
 
-    def flush_first(self: BlockSource, block: Block, window: Window) -> None:
+    def flush_first(self: BlockSource, block: Block, window: Window, tombstones: tuple[Tombstone, ...]) -> None:
         if not flushes:
             flushes.append(1)
             store.flush()
-        real(self, block, window)
+        real(self, block, window, tombstones)
 
     monkeypatch.setattr(BlockSource, "__init__", flush_first)
     assert read(store) == [entry("a", NOON, "x"), entry("a", NOON + 1, "y")]

@@ -1,0 +1,77 @@
+"""Files that have gone from every view, and who may still be reading them.
+
+A reader takes a lease *before* it takes a view, and keeps it as long as anything that it got from that view. A file
+that went from the view later can be read by no one whose lease began after that: so it is removed when all earlier
+leases have ended. Leases end by themselves, with the last reference to them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from storage.blockread import forget
+from storage.segment import sync_directory
+
+log = logging.getLogger("weir.storage")
+
+
+class Lease:
+    """A reader's hold on what it sees."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Leases:
+    """Leases and what waits for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._serial = 0
+        self._live: WeakValueDictionary[int, Lease] = WeakValueDictionary()
+        self._waiting: deque[tuple[int, Path]] = deque()
+
+    def begin(self) -> Lease:
+        """A new lease; to be taken before the view."""
+        lease = Lease()
+        with self._lock:
+            self._serial += 1
+            self._live[self._serial] = lease
+        return lease
+
+    def remove_later(self, path: Path) -> None:
+        """Removes a file, that no view holds any more, in a `sweep` once nobody can be reading it."""
+        with self._lock:
+            self._waiting.append((self._serial, path))
+
+    @property
+    def waiting(self) -> int:
+        """Files that wait for their readers."""
+        return len(self._waiting)
+
+    def sweep(self) -> list[Path]:
+        """Removes what nobody reads, durably; returns it. What cannot be removed now is tried again."""
+        with self._lock:
+            oldest = min(self._live.keys(), default=self._serial + 1)
+            ready = []
+            while self._waiting and self._waiting[0][0] < oldest:
+                ready.append(self._waiting.popleft())
+        removed, failed = [], []
+        for serial, path in ready:
+            forget(path)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s cannot be removed, it is tried again: %s", path, error.strerror)
+                failed.append((serial, path))
+            else:
+                removed.append(path)
+        for folder in {path.parent for path in removed}:
+            sync_directory(folder)
+        if failed:
+            with self._lock:
+                self._waiting.extendleft(reversed(failed))
+        return removed
