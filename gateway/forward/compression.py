@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import zstandard
 
+from gateway.forward.wire import Buffer
+
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 """How the two begin; no entry does, as an entry is an array."""
 
@@ -35,12 +37,13 @@ class Unpacker(Protocol):
         """The next bytes, about `most` at most (zstd: 8 MiB more at worst); none when there are no more."""
 
 
-def unpacker(payload: bytes) -> Unpacker | None:
+def unpacker(payload: Buffer) -> Unpacker | None:
     """What unpacks a payload, None for one that is not compressed, whatever its options say."""
-    if payload.startswith(GZIP):
-        return _Gzip(payload)
-    if payload.startswith(ZSTD):
-        return _Zstd(payload)
+    begin = bytes(payload[:4])
+    if begin.startswith(GZIP):
+        return _Gzip(bytes(payload))
+    if begin.startswith(ZSTD):
+        return _Zstd(bytes(payload))
     return None
 
 

@@ -35,6 +35,7 @@ from gateway.forward.kernels.entry_walk import (
     TAIL,
     walk,
 )
+from gateway.forward.wire import Buffer
 from storage.batch import I32, I64, U8, Texts, texts_from_arrow
 from storage.build import SEED
 
@@ -78,7 +79,7 @@ class Walked:
     bad: Mapping[str, int]
 
 
-def walk_entries(entries: bytes, now: int) -> Iterator[Walked]:
+def walk_entries(entries: Buffer, now: int) -> Iterator[Walked]:
     """The columns of concatenated entries, in pieces: large ones would take many times their bytes at once.
 
     What a piece holds is written over when the next one is asked for.
@@ -123,7 +124,7 @@ def walk_entries(entries: bytes, now: int) -> Iterator[Walked]:
         at, group_at = int(counts[NEXT_AT]), int(counts[GROUP_AT])
 
 
-def _walked(entries: bytes, scratch: _Scratch) -> Walked:
+def _walked(entries: Buffer, scratch: _Scratch) -> Walked:
     size, data = len(entries), scratch.data
     found = scratch.counts.tolist()
     n, floating = found[COUNT_ROWS], found[COUNT_FLOATS]
@@ -206,11 +207,11 @@ def _rendered(data: U8, size: int, cells: I64, roots: I64, wanted: I64, floats: 
     return np.concatenate([data, out[:used]])
 
 
-def _decode_paths(raw: bytes, paths: I64) -> Paths:
+def _decode_paths(raw: Buffer, paths: I64) -> Paths:
     decoded: list[tuple[int, tuple[str, ...]]] = [(0, ()), (1, ()), (2, ())]
     for parent, kind, start, end, _ in paths[_ROOTS:].tolist():
         root, keys = decoded[parent]
-        own = raw[start:end] if start < len(raw) else LOG
+        own = bytes(raw[start:end]) if start < len(raw) else LOG
         decoded.append((root, (*keys, own.decode("utf-8", "replace") if kind == STR else key_text(own))))
     return tuple(decoded)
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol, TypeVar
 
-from anyio import to_thread
-
 from gateway.forward.compression import unpacker
 from gateway.forward.duplicates import Turn, Turns, chunk_id
 from gateway.forward.messages import BadMessage, Message, Mode, parse_message
 from gateway.forward.room import NotStored, Patience, Room
 from gateway.forward.singles import Run
+from gateway.forward.threads import Threads
 from gateway.forward.together import Entries, Together
+from gateway.forward.wire import Buffer
 from gateway.logs import event
 from gateway.push.errors import RateLimited
 from gateway.push.metadata import metadata_sizes
@@ -66,7 +66,7 @@ class Mapped(Protocol):
 class Mapper(Protocol):
     """The mapping: entries of one message to streams."""
 
-    def __call__(self, tag: bytes, option: Mapping[str, object], entries: bytes, *, now: int, tenant: str) -> Mapped:
+    def __call__(self, tag: bytes, option: Mapping[str, object], entries: Buffer, *, now: int, tenant: str) -> Mapped:
         """Maps entries; `now` in ns, `tenant` for entries that name none."""
 
 
@@ -162,10 +162,11 @@ class Intake:
         self._hold = settings.forward.hold_ack / _NS_PER_SECOND
         self._most = min(settings.forward.max_unpacked, gateway.ingest.limit)
         self._turns = Turns()
+        self._threads = Threads(decoding)
         self._together = Together(self._map_alike)
         self._told: dict[str, float] = {}
 
-    async def take(self, data: bytes) -> Taken:
+    async def take(self, data: Buffer) -> Taken:
         """Takes one message in, in order; it is stored once `settle` has returned.
 
         Args:
@@ -188,8 +189,8 @@ class Intake:
             raise
         return taken
 
-    async def _take(self, data: bytes, taken: Taken) -> None:
-        parsed = await _run(len(data), self._parse, data)
+    async def _take(self, data: Buffer, taken: Taken) -> None:
+        parsed = await self._run(len(data), self._parse, data)
         message = parsed.message
         taken.chunk, taken.identity = message.chunk, parsed.identity
         self._figures.messages[message.mode] += 1
@@ -201,7 +202,7 @@ class Intake:
             taken.turn = await self._turns.take(parsed.identity)
         mapped = parsed.mapped
         if mapped is None and (entries := await self._unpacked(message, taken)):
-            mapped = await _run(len(entries), self._map, message, entries)
+            mapped = await self._run(len(entries), self._map, message, entries)
         if mapped is not None:
             await self._hand_over(message, mapped, taken)
 
@@ -263,7 +264,7 @@ class Intake:
         for taken, start, end in zip(held, ends, ends[1:], strict=False):
             own = run.entries[start:end]
             message = Message(Mode.MESSAGE, run.tag, own, chunk=taken.chunk)
-            await self._hand_over(message, await _run(len(own), self._map, message, own), taken)
+            await self._hand_over(message, await self._run(len(own), self._map, message, own), taken)
             add(taken)
 
     def _map_alike(self, tag: bytes, entries: bytes, rows: int) -> Entries | None:
@@ -297,6 +298,16 @@ class Intake:
         finally:
             taken.end()
 
+    def close(self) -> None:
+        """Ends its threads; nothing is taken in any more."""
+        self._threads.close()
+
+    async def _run(self, size: int, work: Callable[..., _R], *args: object) -> _R:
+        """Runs what takes as long as so many bytes: here, or in a thread."""
+        if size < INLINE_BYTES:
+            return work(*args)
+        return await self._threads.run(work, *args)
+
     def drop(self, reason: str, tag: bytes) -> None:
         """Counts a message that can never be stored, and says so now and then."""
         self._figures.dropped[reason] += 1
@@ -309,7 +320,7 @@ class Intake:
             shown = {"tag": tag[:200].decode("utf-8", "replace"), **more}
             event(_log, logging.WARNING, what, exc_info=None, **shown)
 
-    def _parse(self, data: bytes) -> _Parsed:
+    def _parse(self, data: Buffer) -> _Parsed:
         """Whatever can be done with a message's bytes in one go. In any thread. Raises BadMessage."""
         message = parse_message(data)
         if message.signal != _LOGS:
@@ -321,7 +332,7 @@ class Intake:
             return _Parsed(message, identity)
         return _Parsed(message, identity, self._map(message, message.entries) if message.entries else None)
 
-    async def _unpacked(self, message: Message, taken: Taken) -> bytes:
+    async def _unpacked(self, message: Message, taken: Taken) -> Buffer:
         """The entries; none where the payload unpacks to more than is allowed, or to nothing."""
         found = unpacker(message.entries) if message.mode is Mode.PACKED else None
         if found is None:
@@ -333,7 +344,7 @@ class Intake:
             if taken.size < INLINE_BYTES // 8:
                 got = found.more(UNPACK_STEP)
             else:
-                got = await to_thread.run_sync(found.more, UNPACK_STEP, limiter=decoding)
+                got = await self._threads.run(found.more, UNPACK_STEP)
             if not got:
                 break
             made += len(got)
@@ -358,7 +369,7 @@ class Intake:
             _Part(tenant, batch, self._put(tenant, batch, taken)) for tenant, batch in admitted if batch is not None
         ]
 
-    def _map(self, message: Message, entries: bytes) -> _Mapped:
+    def _map(self, message: Message, entries: Buffer) -> _Mapped:
         """In any thread."""
         mapped = self._mapper(message.tag, message.option, entries, now=time.time_ns(), tenant=self._tenant)
         tenants = {}
@@ -403,21 +414,15 @@ class Intake:
     def _count(self, tenant: str, part: _Tenant, verdict: Verdict) -> None:
         metrics, batch = self._gateway.metrics, part.batch
         if len(batch):
-            lag = (time.time_ns() - int(batch.ts.max())) // _NS_PER_MS
-            metrics.push_received(tenant, batch.lines.lengths, part.metadata_bytes, lag, CLIENT, "", "", False)
+            received = part.verdict.received
+            lag = (time.time_ns() - received.newest) // _NS_PER_MS
+            metrics.push_received(tenant, received.lengths, part.metadata_bytes, lag, CLIENT, "", "", False)
         if verdict.sanitised:
             metrics.sanitised(tenant, verdict.sanitised)
         for discard in verdict.discarded:
             metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes)
         for mutation in verdict.mutated:
             metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
-
-
-async def _run(size: int, work: Callable[..., _R], *args: object) -> _R:
-    """Runs what takes as long as so many bytes: here, or in a thread."""
-    if size < INLINE_BYTES:
-        return work(*args)
-    return await to_thread.run_sync(work, *args, limiter=decoding)
 
 
 @contextmanager

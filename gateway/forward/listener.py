@@ -272,6 +272,7 @@ class ForwardListener:
                 session.stop()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        self._intake.close()
         return not self._tasks
 
     async def cut(self) -> int:
@@ -281,6 +282,7 @@ class ForwardListener:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=1.0)
+        self._intake.close()
         return len(left)
 
 

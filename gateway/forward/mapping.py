@@ -19,7 +19,8 @@ from gateway.forward.kernels.entry_heads import EMPTY
 from gateway.forward.kernels.entry_lines import fill_lines, room_for_lines
 from gateway.forward.kernels.entry_walk import CELL_END, CELL_KIND, CELL_START
 from gateway.forward.mapping_partials import Joined, joined_partials
-from gateway.forward.mapping_rules import Plan, Rules, compile_rules, tag_value
+from gateway.forward.mapping_rules import Plan, Rules, compile_rules
+from gateway.forward.wire import Buffer
 from gateway.push.metadata import put_column
 from storage.batch import I32, I64, U8, Batch, Column, Labels, Texts, texts
 from storage.build import SEED, TextSpans, columns_of_spans
@@ -60,7 +61,7 @@ class _Assigned:
 
 
 def map_entries(
-    tag: bytes, option: Mapping[str, object], entries: bytes, rules: Rules, now: int, tenant: str
+    tag: bytes, option: Mapping[str, object], entries: Buffer, rules: Rules, now: int, tenant: str
 ) -> Mapped:
     """The entries of one message of any mode, as batches.
 
@@ -194,34 +195,13 @@ def _label_sets(walked: Walked, found: _Assigned, rules: Rules, tag: str) -> tup
         firsts = firsts[: distinct_rows(walked.data, walked.cells, found.slot_cells, SEED, numbers, firsts)]
     else:
         firsts = firsts[:1]
-    fixed = dict(rules.constants)
-    for name, parts in rules.tag_labels:
-        fixed[name] = tag_value(tag, parts)
     cells = found.slot_cells[firsts]
-    starts, ends = walked.cells[:, CELL_START], walked.cells[:, CELL_END]
-    sets: list[tuple[bytes, Labels]] = []
-    for row in cells.tolist():
-        labels = dict(fixed)
-        tenant = b""
-        for label, cell in enumerate(row):
-            if cell >= 0:
-                value = walked.data[starts[cell] : ends[cell]].tobytes()
-                if label == 0 and rules.has_tenant:
-                    tenant = value
-                else:
-                    labels[rules.labels[label]] = value.decode("utf-8", "replace")
-            elif label or not rules.has_tenant:
-                _fall_back(labels, rules, label)
-        sets.append((tenant, tuple(sorted([pair for pair in labels.items() if pair[1]]))))
-    return numbers, sets
-
-
-def _fall_back(labels: dict[str, str], rules: Rules, label: int) -> None:
-    """The constant among a label's sources, where none of its paths has a value."""
-    for source in rules.sources[label]:
-        if isinstance(source, str):
-            labels[rules.labels[label]] = source
-            return
+    spans = walked.cells[cells[cells >= 0], CELL_START : CELL_END + 1].tolist()
+    texts_of = iter([walked.data[start:end].tobytes() for start, end in spans])
+    rows = cells.tolist()
+    return numbers, [
+        rules.label_set(tag, tuple([next(texts_of) if cell >= 0 else None for cell in row])) for row in rows
+    ]
 
 
 def _by_tenant(batch: Batch, sets: list[tuple[bytes, Labels]], tenant: str, bad: Counter[str]) -> dict[str, Batch]:
@@ -241,6 +221,8 @@ def _by_tenant(batch: Batch, sets: list[tuple[bytes, Labels]], tenant: str, bad:
         numbers[number] = table.setdefault(labels, len(table))
     if len(tenants) == 1:
         ((own, table),) = streams.items()
+        if len(table) == len(sets):  # each set is there once, in the order of its number
+            return {own: replace(batch, streams=list(table))}
         return {own: renumber(batch, list(table), numbers)}
     of_row = owner[batch.stream]
     return {

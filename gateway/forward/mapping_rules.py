@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from gateway.forward.presets import PRESETS
 from gateway.push.errors import PushFailed
 from gateway.push.levels import DETECTED_LEVEL
 from gateway.push.metadata import label_name
-from storage.batch import I64, Texts, texts
+from storage.batch import I64, Labels, Texts, texts
 
 _RECORD, _METADATA, _GROUP = range(3)
 _FORMS = {"raw": LINE_TEXT, "json": LINE_JSON, "key_value": LINE_PAIRS}
@@ -39,6 +40,11 @@ _LONGEST_NAME = 256
 _UNNAMED = 64
 _KEPT_PLANS, _KEPT_PATHS, _KEPT_TEXT = 256, 512, 1 << 15
 """Plans that are remembered; paths, and characters of keys, of one that is."""
+_KEPT_SETS, _KEPT_VALUES = 1024, 1024
+"""Label sets that are remembered; bytes of the tag and the values of one that is."""
+
+Values: TypeAlias = tuple[bytes | None, ...]
+"""Of each label that is looked up, None where an entry has none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +116,7 @@ class Rules:
     max_pairs: int
     max_bytes: int
     _plans: dict[Paths, Plan] = field(default_factory=dict)
+    _sets: dict[tuple[str, Values], tuple[bytes, Labels]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, paths: Paths) -> Plan:
@@ -122,6 +129,24 @@ class Rules:
                     if len(self._plans) >= _KEPT_PLANS:
                         self._plans.clear()
                     self._plans[paths] = found
+        return found
+
+    def label_set(self, tag: str, values: Values) -> tuple[bytes, Labels]:
+        """The tenant, empty for the listener's, and the labels of entries with these values. Thread-safe.
+
+        Args:
+            tag: of their message.
+            values: of each of `labels`.
+        """
+        key = (tag, values)
+        found = self._sets.get(key)
+        if found is None:
+            found = _label_set(self, tag, values)
+            if len(tag) + sum(len(value) for value in values if value is not None) <= _KEPT_VALUES:
+                with self._lock:
+                    if len(self._sets) >= _KEPT_SETS:
+                        self._sets.clear()
+                    self._sets[key] = found
         return found
 
 
@@ -181,6 +206,29 @@ def tag_value(tag: str, parts: TagParts) -> str:
     chosen = tag.split(".")[parts.first : parts.end]
     value = ".".join(chosen)
     return "" if ".log" in f".{value}" or any(_HEX_PART.search(part) for part in chosen) else value
+
+
+def _label_set(rules: Rules, tag: str, values: Values) -> tuple[bytes, Labels]:
+    labels = dict(rules.constants)
+    for name, parts in rules.tag_labels:
+        labels[name] = tag_value(tag, parts)
+    tenant = b""
+    for label, value in enumerate(values):
+        if label == 0 and rules.has_tenant:
+            tenant = value or b""
+        elif value is not None:
+            labels[rules.labels[label]] = value.decode("utf-8", "replace")
+        else:
+            _fall_back(labels, rules, label)
+    return tenant, tuple(sorted([pair for pair in labels.items() if pair[1]]))
+
+
+def _fall_back(labels: dict[str, str], rules: Rules, label: int) -> None:
+    """The constant among a label's sources, where none of its paths has a value."""
+    for source in rules.sources[label]:
+        if isinstance(source, str):
+            labels[rules.labels[label]] = source
+            return
 
 
 def metadata_name(root: int, keys: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import msgpack
 
-from gateway.forward.wire import BadWire, object_ends
+from gateway.forward.wire import BadWire, Buffer, object_ends
 
 _MAX_OPTIONS = 4096
 """Pairs in an option map."""
@@ -22,6 +23,8 @@ _MAX_MEMBERS = 4
 NIL = 0xC0
 _ENTRY = b"\x92"
 """Begins an array of two."""
+
+_View = TypeVar("_View", bytes, memoryview)
 
 
 class Mode(StrEnum):
@@ -54,14 +57,14 @@ class Message:
         mode: how it carried its entries.
         tag: as sent.
         entries: entries `[time, record]` or `[[time, metadata], record]` one after the other; in PackedForward the
-            payload as it came, maybe compressed.
+            payload as it came, maybe compressed. May be a view of what was parsed.
         option: the option map; text that is not UTF-8 has surrogates in it.
         chunk: the msgpack object under `chunk` as it was sent, which the acknowledgement repeats; None: none is wanted.
     """
 
     mode: Mode
     tag: bytes
-    entries: bytes
+    entries: Buffer
     option: Mapping[str, object] = field(default_factory=dict)
     chunk: bytes | None = None
 
@@ -77,7 +80,7 @@ def ack(chunk: bytes) -> bytes:
     return b"\x81\xa3ack" + chunk
 
 
-def parse_message(data: bytes) -> Message:
+def parse_message(data: Buffer) -> Message:
     """Reads a whole message.
 
     Args:
@@ -86,6 +89,7 @@ def parse_message(data: bytes) -> Message:
     Raises:
         BadMessage: it is no message of Fluent Forward.
     """
+    data = memoryview(data)
     count, first = _array_head(data)
     if count < 2:
         raise BadMessage("too_short", None)
@@ -94,16 +98,16 @@ def parse_message(data: bytes) -> Message:
     second = data[starts[1]]
     mode = _mode(data, second, starts, len(ends))
     place = 3 if mode is Mode.MESSAGE else 2
-    option, chunk = _option(data[starts[place] : ends[place]]) if len(ends) > place else ({}, None)
+    option, chunk = _option(bytes(data[starts[place] : ends[place]])) if len(ends) > place else ({}, None)
     if not _is_text(data[first]):
         raise BadMessage("tag_type", chunk)
-    tag = _body(data[first : ends[0]])
+    tag = bytes(_body(data[first : ends[0]]))
     if mode is None:
         raise BadMessage("unknown_mode", chunk)
     if mode is Mode.MESSAGE:
         if len(ends) < 3:
             raise BadMessage("too_short", chunk)
-        entry = _entry(data[starts[1] : ends[1]], data[starts[2] : ends[2]], option)
+        entry = _entry(bytes(data[starts[1] : ends[1]]), bytes(data[starts[2] : ends[2]]), option)
         return Message(mode, tag, entry, option, chunk)
     if mode is Mode.PACKED:
         return Message(mode, tag, _body(data[starts[1] : ends[1]]), option, chunk)
@@ -111,7 +115,7 @@ def parse_message(data: bytes) -> Message:
     return Message(mode, tag, data[inner : ends[1]], option, chunk)
 
 
-def _mode(data: bytes, second: int, starts: list[int], members: int) -> Mode | None:
+def _mode(data: memoryview, second: int, starts: list[int], members: int) -> Mode | None:
     if _is_text(second):
         return Mode.PACKED
     if _is_array(second):
@@ -148,7 +152,7 @@ def _option(data: bytes) -> tuple[dict[str, object], bytes | None]:
     return {key: value for key, value in found.items() if isinstance(key, str)}, chunk
 
 
-def _array_head(data: bytes, at: int = 0) -> tuple[int, int]:
+def _array_head(data: memoryview, at: int = 0) -> tuple[int, int]:
     """Members of an array, and where the first begins."""
     head = data[at]
     if head in (0xDC, 0xDD):
@@ -167,7 +171,7 @@ def _map_head(data: bytes) -> tuple[int, int]:
     return head & 0x0F, 1
 
 
-def _body(data: bytes) -> bytes:
+def _body(data: _View) -> _View:
     """The bytes of a str or bin."""
     head = data[0]
     if head in (0xC4, 0xD9):

@@ -20,7 +20,7 @@ from gateway.forward.incoming import Incoming
 from gateway.forward.intake import Intake, Taken
 from gateway.forward.messages import NIL, ack
 from gateway.forward.room import NotStored
-from gateway.forward.singles import in_runs
+from gateway.forward.singles import Run, in_runs
 from gateway.forward.wire import BadWire, Inbox, Messages
 from gateway.logs import event
 
@@ -221,13 +221,12 @@ class Session:
 
     async def _take_in(self, messages: Messages) -> None:
         for found in in_runs(messages):
-            if isinstance(found, bytes):
-                if found[0] != NIL:
-                    await self._settled(max(0, self._settings.max_in_flight - len(found)))
-                    self._add(await self._intake.take(found))
-            else:
+            if isinstance(found, Run):
                 await self._settled(max(0, self._settings.max_in_flight - found.size))
                 await self._intake.take_run(found, self._add)
+            elif found[0] != NIL:
+                await self._settled(max(0, self._settings.max_in_flight - len(found)))
+                self._add(await self._intake.take(found))
 
     def _add(self, taken: Taken) -> None:
         self._in_flight += taken.size

@@ -22,7 +22,7 @@ from gateway.forward.kernels.singles import (
     gather_entries,
     single_heads,
 )
-from gateway.forward.wire import Messages
+from gateway.forward.wire import LARGE_BYTES, Buffer, Messages
 from storage.batch import I64, U8
 
 
@@ -48,9 +48,12 @@ class Run:
         return len(self.sizes)
 
 
-def in_runs(messages: Messages) -> Iterator[Run | bytes]:
+def in_runs(messages: Messages) -> Iterator[Run | Buffer]:
     """The messages in order: runs of single ones, and each other one as it came."""
     if not len(messages):
+        return
+    if len(messages) == 1 and len(messages.data) >= LARGE_BYTES:
+        yield messages.data  # not looked at here: what it costs to read it with care is little beside it
         return
     data: U8 = np.frombuffer(messages.data, np.uint8)
     heads: I64 = np.empty((len(messages), FIELDS), np.int64)
@@ -65,7 +68,7 @@ def in_runs(messages: Messages) -> Iterator[Run | bytes]:
             yield _run(messages.data, data, heads[first:last], ends[last] - ends[first])
 
 
-def _run(raw: bytes, data: U8, heads: I64, size: int) -> Run:
+def _run(raw: bytes | bytearray, data: U8, heads: I64, size: int) -> Run:
     sizes = heads[:, ENTRY_END] - heads[:, ENTRY] + 1
     out: U8 = np.empty(int(sizes.sum()), np.uint8)
     gather_entries(data, heads, out)
@@ -73,5 +76,5 @@ def _run(raw: bytes, data: U8, heads: I64, size: int) -> Run:
     chunks: tuple[bytes, ...] = ()
     if first[KIND] == ASKING:
         places = zip(heads[:, CHUNK].tolist(), heads[:, CHUNK_END].tolist(), strict=True)
-        chunks = tuple([raw[start:end] for start, end in places])
-    return Run(raw[first[TAG_START] : first[TAG_END]], out.tobytes(), tuple(sizes.tolist()), chunks, size)
+        chunks = tuple([bytes(raw[start:end]) for start, end in places])
+    return Run(bytes(raw[first[TAG_START] : first[TAG_END]]), out.tobytes(), tuple(sizes.tolist()), chunks, size)

@@ -26,6 +26,9 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MESSAGES_A_TURN = 512
 """Messages found in one go."""
 
+LARGE_BYTES = 64 << 10
+"""Bytes of messages that are handed on where they are; less is copied."""
+
 PATIENCE = 256 << 10
 """Bytes of a message in part after which whoever reads looks at it again, to ask for room."""
 
@@ -59,7 +62,7 @@ class Messages:
         ends: int64[k], where each ends.
     """
 
-    data: bytes
+    data: bytes | bytearray
     ends: I64
 
     def __len__(self) -> int:
@@ -67,7 +70,7 @@ class Messages:
 
     def tolist(self) -> list[bytes]:
         """Each of them."""
-        return [self.data[start:end] for start, end in pairwise([0, *self.ends.tolist()])]
+        return [bytes(self.data[start:end]) for start, end in pairwise([0, *self.ends.tolist()])]
 
 
 class Inbox:
@@ -120,8 +123,15 @@ class Inbox:
                 return _NONE
             ends = self._ends[:found].copy()
             size = int(ends[-1])
-            messages = Messages(bytes(view[:size]), ends)
-        del self._bytes[:size]
+            copied = bytes(view[:size]) if size < LARGE_BYTES else None
+        if copied is None:
+            rest = self._bytes[size:]
+            taken, self._bytes = self._bytes, rest
+            del taken[size:]
+            messages = Messages(taken, ends)
+        else:
+            del self._bytes[:size]
+            messages = Messages(copied, ends)
         self._looked_at -= size
         self._state[POSITION] -= size
         self._state[START] -= size

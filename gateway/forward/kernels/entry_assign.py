@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.forward.kernels.entry_heads import EMPTY
 from gateway.forward.kernels.entry_walk import CELL_END, CELL_KIND, CELL_PATH, CELL_ROW, CELL_START, RECORD
-from storage.kernels.cache import BYTES, inner, kernel
+from storage.kernels.cache import BYTES, bare, kernel
 from storage.kernels.spans import same_bytes, span_hash, table_size
 
 PLAN_ROOT, PLAN_LINE, PLAN_NAME, PLAN_EXPLICIT, PLAN_SLASH, PLAN_DROPPED, PLAN_SLOTS = range(7)
@@ -155,7 +155,7 @@ def assign(
     return count, cut
 
 
-@inner
+@bare
 def _row_hash(data: Any, cells: Any, slot_cells: Any, row: Any, seed: Any) -> Any:
     found = seed
     for label in range(slot_cells.shape[1]):
@@ -165,7 +165,7 @@ def _row_hash(data: Any, cells: Any, slot_cells: Any, row: Any, seed: Any) -> An
     return found
 
 
-@inner
+@bare
 def _same_row(data: Any, cells: Any, slot_cells: Any, row: Any, other: Any) -> Any:
     for label in range(slot_cells.shape[1]):
         left, right = slot_cells[row, label], slot_cells[other, label]

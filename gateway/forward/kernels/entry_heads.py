@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.kernels.cache import inner
+from storage.kernels.cache import bare, inlined
 
 MALFORMED, CUT_SHORT, TOO_DEEP = -1, -2, -3
 """What stands for a kind, or for a position: 0xC1 is no object; the object goes past the end; it nests too deep."""
@@ -21,7 +21,7 @@ MAX_NESTING = 64
 some ten deep, and a writer of JSON should not need a stack without bound."""
 
 
-@inner
+@inlined
 def big_endian(raw: Any, at: Any, size: Any) -> Any:
     """The `size` <= 8 bytes at `at` as a uint64."""
     value = np.uint64(0)
@@ -30,7 +30,7 @@ def big_endian(raw: Any, at: Any, size: Any) -> Any:
     return value
 
 
-@inner
+@inlined
 def head(raw: Any, at: Any, end: Any) -> Any:
     """Kind of the object at `at`, its size, and where what is behind the head begins.
 
@@ -92,7 +92,7 @@ def head(raw: Any, at: Any, end: Any) -> Any:
     return (kind if size <= end - at else CUT_SHORT), size, at
 
 
-@inner
+@bare
 def whole_number(raw: Any, at: Any) -> Any:
     """The UINT or INT whose head is at `at`, its 64 bits taken as signed."""
     byte = np.int64(raw[np.uint64(at)])
@@ -107,23 +107,24 @@ def whole_number(raw: Any, at: Any) -> Any:
     return np.int64(lifted) >> np.int64(64 - 8 * width)
 
 
-@inner
+@bare
 def double(raw: Any, at: Any, bits: Any) -> Any:
     """The FLOAT whose head is at `at`.
 
     Args:
         raw: uint8[].
         at: where its head is.
-        bits: uint64[1], scratch.
+        bits: scratch: uint64[1], the same memory as float32[2] and as float64[1].
     """
+    whole, singles, doubles = bits
     if raw[np.uint64(at)] == 0xCA:
-        bits[0] = big_endian(raw, at + 1, 4)
-        return np.float64(bits.view(np.float32)[0])  # the machine is little-endian, as every one that numba knows
-    bits[0] = big_endian(raw, at + 1, 8)
-    return bits.view(np.float64)[0]
+        whole[0] = big_endian(raw, at + 1, 4)
+        return np.float64(singles[0])  # the machine is little-endian, as every one that numba knows
+    whole[0] = big_endian(raw, at + 1, 8)
+    return doubles[0]
 
 
-@inner
+@bare
 def after(raw: Any, at: Any, end: Any) -> Any:
     """Where the object at `at` ends, however deep; MALFORMED or CUT_SHORT where it does not."""
     todo = np.int64(1)

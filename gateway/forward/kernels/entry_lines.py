@@ -10,11 +10,11 @@ from gateway.forward.kernels.entry_assign import LINE_JSON, LINE_PAIRS, LINE_TEX
 from gateway.forward.kernels.entry_heads import EMPTY
 from gateway.forward.kernels.entry_json import JSON_MORE, JSON_ROOM, put_inside, put_json
 from gateway.forward.kernels.entry_walk import CELL_END, CELL_KIND, CELL_PATH, CELL_ROW, CELL_START, RECORD
-from storage.kernels.cache import BYTES, OFFSETS, inner, kernel
+from storage.kernels.cache import BYTES, OFFSETS, inlined, kernel
 from storage.kernels.spans import copy_bytes
 
 
-@inner
+@inlined
 def _text_end(data: Any, start: Any, end: Any) -> Any:
     """Where a text ends without the line break at its end."""
     if end > start and data[np.uint64(end - 1)] == 0x0A:
@@ -54,7 +54,7 @@ def room_for_lines(data: Any, rows: Any, cells: Any, forms: Any, line_cells: Any
     return room
 
 
-@inner
+@inlined
 def _needs_quotes(data: Any, start: Any, end: Any) -> Any:
     if start == end:
         return True

@@ -37,7 +37,7 @@ from gateway.forward.kernels.entry_heads import (
     whole_number,
 )
 from gateway.forward.kernels.entry_heads import BIN as _BIN
-from storage.kernels.cache import BYTES, inner, kernel
+from storage.kernels.cache import BYTES, bare, inlined, kernel
 from storage.kernels.spans import same_bytes, span_hash
 
 CELL_ROW, CELL_PATH, CELL_AT, CELL_START, CELL_END, CELL_KIND = range(6)
@@ -70,7 +70,7 @@ _GROUP_BEGIN, _GROUP_END = 0xFFFFFFFF, 0xFFFFFFFE
 _LAST_NANOS = 9_200_000_000_000_000_000
 
 
-@inner
+@bare
 def _scaled(size: Any) -> Any:
     """Ns in the unit that a number of this size is in: seconds until the year 5138, else ms, us, ns."""
     if size < 1e11:
@@ -80,7 +80,7 @@ def _scaled(size: Any) -> Any:
     return 1_000 if size < 1e17 else 1
 
 
-@inner
+@bare
 def _entry_time(raw: Any, at: Any, end: Any, bits: Any) -> Any:
     """Time (ns) of the object at `at`, and what that is."""
     kind, size, body = head(raw, at, end)
@@ -136,7 +136,7 @@ def _entry_time(raw: Any, at: Any, end: Any, bits: Any) -> Any:
     return nanos, (_TIMED if nanos else _NOW)
 
 
-@inner
+@bare
 def _step_over(raw: Any, at: Any, end: Any, counts: Any, floats: Any, numbers: Any, bits: Any, stack: Any) -> Any:
     """Where the object at `at` ends, or what is wrong with it. Notes the floats in it."""
     depth = 0
@@ -164,7 +164,7 @@ def _step_over(raw: Any, at: Any, end: Any, counts: Any, floats: Any, numbers: A
     return at
 
 
-@inner
+@bare
 def _note_float(raw: Any, at: Any, counts: Any, floats: Any, numbers: Any, bits: Any) -> None:
     place = counts[COUNT_FLOATS]
     if place == len(numbers):
@@ -175,7 +175,7 @@ def _note_float(raw: Any, at: Any, counts: Any, floats: Any, numbers: Any, bits:
     counts[COUNT_FLOATS] = place + 1
 
 
-@inner
+@inlined
 def _short_text(raw: Any, at: Any, end: Any) -> Any:
     """Where the STR at `at` begins and its bytes, if it has a head of one or two bytes; -1 bytes for anything else."""
     if end - at < 2:
@@ -192,7 +192,7 @@ def _short_text(raw: Any, at: Any, end: Any) -> Any:
     return at, (size if size <= end - at else -1)
 
 
-@inner
+@inlined
 def _same_key(raw: Any, start: Any, other: Any, size: Any) -> Any:
     """same_bytes for a few bytes: keys are too short to be looked at many at once."""
     for place in range(size):  # noqa: SIM110 - numba has no all()
@@ -201,7 +201,7 @@ def _same_key(raw: Any, start: Any, other: Any, size: Any) -> Any:
     return True
 
 
-@inner
+@bare
 def _path(
     raw: Any, parent: Any, kind: Any, start: Any, end: Any, before: Any, seed: Any, counts: Any, paths: Any, table: Any
 ) -> Any:
@@ -243,7 +243,7 @@ def _path(
     return number
 
 
-@inner
+@bare
 def _put_cell(row: Any, path: Any, kind: Any, at: Any, start: Any, end: Any, counts: Any, cells: Any) -> None:
     place = counts[COUNT_CELLS]
     if place == cells.shape[0]:
@@ -260,7 +260,7 @@ def _put_cell(row: Any, path: Any, kind: Any, at: Any, start: Any, end: Any, cou
         counts[COUNT_RENDERED] += 1
 
 
-@inner
+@bare
 def _leaf(
     raw: Any,
     at: Any,
@@ -300,7 +300,7 @@ def _leaf(
     return stop
 
 
-@inner
+@bare
 def _flatten(
     raw: Any,
     at: Any,
@@ -453,7 +453,8 @@ def walk(
     paths[:3, PATH_START] = 0
     paths[:3, PATH_END] = 0
     counts[COUNT_PATHS] = 3
-    bits = np.empty(1, np.uint64)
+    whole = np.empty(1, np.uint64)
+    bits = (whole, whole.view(np.float32), whole.view(np.float64))
     stack = np.empty(MAX_NESTING + 2, np.int64)
     left = np.empty(MAX_FLAT + 1, np.int64)
     parents = np.empty(MAX_FLAT + 1, np.int64)

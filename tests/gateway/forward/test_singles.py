@@ -56,8 +56,8 @@ def told(messages: Messages) -> list[tuple[Any, ...]]:
     """What in_runs makes of messages, in the form of `with_care`."""
     found: list[tuple[Any, ...]] = []
     for run in in_runs(messages):
-        if isinstance(run, bytes):
-            found.append(with_care(run))
+        if not isinstance(run, Run):
+            found.append(with_care(bytes(run)))
             continue
         assert len(run) > 0
         assert sum(run.sizes) == len(run.entries)

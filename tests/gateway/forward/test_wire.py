@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.forward.wire import PATIENCE, BadWire, Inbox, object_ends
+from gateway.forward.wire import LARGE_BYTES, PATIENCE, BadWire, Inbox, object_ends
 
 MB = 1 << 20
 
@@ -141,3 +141,18 @@ def test_a_long_message_is_looked_at_when_it_is_whole_or_has_become_much_longer(
     inbox.feed(message[10 : 10 + 2 * PATIENCE])
     assert not inbox.take()
     assert inbox.enough == len(message)
+
+
+@given(st.lists(st.integers(LARGE_BYTES - 40, LARGE_BYTES + 40) | st.integers(0, 50), max_size=5), st.data())
+@settings(max_examples=60, deadline=None)
+def test_large_messages_are_handed_on_whole_and_stay_as_they_are(sizes: list[int], data: st.DataObject) -> None:
+    packed = [msgpack.packb(["t", bytes([number]) * size]) for number, size in enumerate(sizes)]
+    wire = b"".join(packed)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6)))
+    inbox, taken = Inbox(MB, 64), []
+    for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+        inbox.feed(wire[start:end])
+        while some := inbox.take():
+            taken.append(some)
+    assert [message for some in taken for message in some.tolist()] == packed
+    assert len(inbox) == 0
