@@ -73,7 +73,7 @@ def test_what_is_told_of_a_log_query(world: World) -> None:
                 {"stage": '|= "error"', "by": "columns", "literals": [["error"]]},
                 {"stage": "| json", "by": "columns", "labels": ["n"]},
                 {"stage": "| n>14", "by": "columns"},
-                {"stage": "| logfmt", "by": "row by row"},
+                {"stage": "| logfmt", "by": "columns", "labels": ["n"]},
             ],
             "made": "row by row",
         }
