@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 U8: TypeAlias = NDArray[np.uint8]
+U32: TypeAlias = NDArray[np.uint32]
 I32: TypeAlias = NDArray[np.int32]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -29,16 +30,33 @@ keys): its rarer keys share `Batch.rest`, so that n rows with n keys cost n pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """n byte strings as they came, with other bytes around them, in a block that is compressed already.
+
+    Attributes:
+        block: snappy's block format.
+        size: bytes that it unpacks to.
+        gaps: uint32[n], bytes between the end of the string before (of the first: the beginning) and each string.
+    """
+
+    block: bytes
+    size: int
+    gaps: U32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Texts:
     """n byte strings in one buffer, laid out as Arrow's large_binary.
 
     Attributes:
         data: uint8[], the strings one after the other.
         offsets: int64[n + 1], where each begins; offsets[0] need not be 0.
+        packed: the same strings, for a log that would else compress them again; only until they are in it.
     """
 
     data: U8
     offsets: I64
+    packed: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -1,7 +1,8 @@
 """The body of a WAL record: what it says, and its bytes. FORMAT.md is the specification; segments are wal.py's.
 
-A body is a msgpack head and raw column buffers. An entries record holds one section per tenant: the label sets that the
-segment has not named before, the requests (rows, batch id, digest), and the columns of one Batch.
+A body is a msgpack head and raw column buffers, and behind them blocks that came compressed. An entries record holds
+one section per tenant: the label sets that the segment has not named before, the requests (rows, batch id, digest), and
+the columns of one Batch.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import pyarrow as pa
 
-from storage.batch import MAX_COLUMNS, Batch, Column, Labels, Pairs, Texts
+from storage.batch import I64, MAX_COLUMNS, U8, Batch, Column, Labels, Packed, Pairs, Texts, concat_texts
 from storage.errors import CorruptSegment
 from storage.kernels.arrival import lengths_of
+from storage.kernels.spans import gather
 from storage.rows import concat_batches
+
+_SNAPPY = pa.Codec("snappy")
 
 ALIGN = 8
 _PADDING = tuple(b"\0" * n for n in range(ALIGN))
@@ -62,16 +67,34 @@ class Section:
     more: tuple[Batch, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """A body as it is written.
+
+    Attributes:
+        front: head and columns; it may be compressed, and may be read until the encoder makes the next one.
+        blocks: what follows, compressed already.
+    """
+
+    front: memoryview
+    blocks: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.front) + sum(map(len, self.blocks))
+
+
 class _Buffers:
     """Collects buffers, each given in pieces and padded to a multiple of ALIGN.
 
     Attributes:
+        blocks: what is to follow them.
         pieces: contiguous arrays and bytes, none empty.
         sizes: bytes of each buffer, padding not counted.
         total: bytes of all pieces.
     """
 
     def __init__(self) -> None:
+        self.blocks: list[bytes] = []
         self.pieces: list[Any] = []
         self.sizes: list[int] = []
         self.total = 0
@@ -89,6 +112,15 @@ class _Buffers:
         self.total += size + padding
 
     def add_texts(self, values: Sequence[Texts]) -> None:
+        self._add_lengths(values)
+        self.add([part.compact().data for part in values])
+
+    def add_packed(self, values: Sequence[Texts], packed: Sequence[Packed]) -> None:
+        self._add_lengths(values)
+        self.add([part.gaps for part in packed])
+        self.blocks += [part.block for part in packed]
+
+    def _add_lengths(self, values: Sequence[Texts]) -> None:
         lengths = []
         for part in values:
             own = np.empty(len(part.offsets) - 1, np.uint32)
@@ -96,7 +128,6 @@ class _Buffers:
                 raise ValueError("a string of 4 GiB or more cannot be written to the WAL")
             lengths.append(own)
         self.add(lengths)
-        self.add([part.compact().data for part in values])
 
 
 class Encoder:
@@ -105,8 +136,8 @@ class Encoder:
     def __init__(self) -> None:
         self._room = memoryview(bytearray())
 
-    def encode(self, sections: Sequence[Section]) -> memoryview:
-        """The body of an entries or carried record; it may be read until the next call.
+    def encode(self, sections: Sequence[Section]) -> Body:
+        """The body of an entries or carried record.
 
         Raises ValueError for one string of 4 GiB or more.
         """
@@ -117,7 +148,7 @@ class Encoder:
         lead += _PADDING[-len(lead) % ALIGN]
         size = len(lead) + buffers.total
         if size <= JOINED_BYTES:
-            return memoryview(b"".join((lead, *buffers.pieces)))
+            return Body(memoryview(b"".join((lead, *buffers.pieces))), tuple(buffers.blocks))
         room = self._room if size <= len(self._room) else memoryview(bytearray(size))
         if size <= KEPT_BYTES:
             self._room = room
@@ -127,7 +158,7 @@ class Encoder:
             raw = memoryview(piece).cast("B")
             room[at : at + len(raw)] = raw
             at += len(raw)
-        return room[:at]
+        return Body(room[:at], tuple(buffers.blocks))
 
 
 def _put_section(section: Section, buffers: _Buffers) -> dict[str, Any]:
@@ -139,7 +170,12 @@ def _put_section(section: Section, buffers: _Buffers) -> dict[str, Any]:
         keys = list(parts[0].metadata)
     buffers.add([part.stream for part in parts])
     buffers.add([part.ts for part in parts])
-    buffers.add_texts([part.lines for part in parts])
+    lines = [part.lines for part in parts]
+    packed = [part.packed for part in lines if part.packed is not None]
+    if len(packed) == len(lines):
+        buffers.add_packed(lines, packed)
+    else:
+        buffers.add_texts(lines)
     for key in keys:
         codes, dictionaries, base = [], [], 0
         for part in parts:
@@ -166,21 +202,29 @@ def _put_section(section: Section, buffers: _Buffers) -> dict[str, Any]:
         "covers": section.covers,
         "keys": keys,
         "rest": rest.names if rest is not None else None,
+        **({"blocks": _block_list(packed)} if len(packed) == len(lines) else {}),
     }
+
+
+def _block_list(packed: Sequence[Packed]) -> list[tuple[int, int, int]]:
+    """Rows, bytes and unpacked bytes of each block."""
+    return [(len(part.gaps), len(part.block), part.size) for part in packed]
 
 
 def encode(sections: Sequence[Section]) -> bytes:
     """A body in memory of its own, as Encoder makes it."""
-    return bytes(Encoder().encode(sections))
+    body = Encoder().encode(sections)
+    return b"".join((body.front, *body.blocks))
 
 
 class _Reader:
-    """Hands out the buffers of a body in order."""
+    """Hands out the buffers of a body in order, and the blocks behind them."""
 
     def __init__(self, body: bytes, at: int, sizes: list[int]) -> None:
         self._body = body
         self._at = at
         self._sizes: Iterator[int] = iter(sizes)
+        self._block_at = at + sum(size + (-size % ALIGN) for size in sizes)
 
     def take(self, dtype: Any) -> np.ndarray:
         size = next(self._sizes)
@@ -191,10 +235,49 @@ class _Reader:
         return array
 
     def take_texts(self) -> Texts:
-        lengths = self.take(np.uint32)
-        offsets = np.zeros(len(lengths) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        offsets = _ends(self.take(np.uint32))
         return Texts(self.take(np.uint8), offsets)
+
+    def take_packed(self, blocks: Sequence[tuple[int, int, int]]) -> Texts:
+        lengths, gaps = self.take(np.uint32), self.take(np.uint32)
+        if sum(rows for rows, _, _ in blocks) != len(lengths) or len(gaps) != len(lengths):
+            raise CorruptSegment("the rows of blocks are not those of their section")
+        parts = []
+        first = 0
+        for rows, size, unpacked in blocks:
+            here = slice(first, first + rows)
+            parts.append(_unpacked(self._take_block(size), unpacked, lengths[here], gaps[here]))
+            first += rows
+        return concat_texts(parts)
+
+    def _take_block(self, size: int) -> bytes:
+        start, self._block_at = self._block_at, self._block_at + size
+        if self._block_at > len(self._body):
+            raise CorruptSegment("a block ends past the record")
+        return self._body[start : self._block_at]
+
+
+def _ends(lengths: np.ndarray) -> I64:
+    """int64[n + 1], where strings of these lengths begin and the last of them ends."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _unpacked(block: bytes, size: int, lengths: np.ndarray, gaps: np.ndarray) -> Texts:
+    """The strings of a block. Raises CorruptSegment if it has no such ones."""
+    try:
+        data: U8 = np.frombuffer(_SNAPPY.decompress(block, size), np.uint8)
+    except OSError as error:
+        raise CorruptSegment(f"a block cannot be unpacked: {error}") from error
+    offsets = _ends(lengths)
+    starts = offsets[:-1] + np.cumsum(gaps, dtype=np.int64)
+    ends = starts + lengths
+    if len(ends) and ends[-1] > len(data):
+        raise CorruptSegment("a line ends past its block")
+    lines: U8 = np.empty(int(offsets[-1]), np.uint8)
+    gather(data, starts, ends, np.arange(len(starts)), lines)
+    return Texts(lines, offsets)
 
 
 def decode(body: bytes) -> list[Section]:
@@ -213,7 +296,9 @@ def decode(body: bytes) -> list[Section]:
 
 
 def _decode_section(head: Any, reader: _Reader) -> Section:
-    stream, ts, lines = reader.take(np.int32), reader.take(np.int64), reader.take_texts()
+    stream, ts = reader.take(np.int32), reader.take(np.int64)
+    blocks = head.get("blocks")
+    lines = reader.take_texts() if blocks is None else reader.take_packed(blocks)
     metadata = {key: Column(reader.take(np.int32), reader.take_texts()) for key in head["keys"]}
     rest = None
     if head["rest"] is not None:

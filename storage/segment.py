@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -16,8 +16,10 @@ import lz4.block
 
 from storage.errors import CorruptSegment
 
-MAGIC = b"WEIRWAL\x01"
+MAGIC = b"WEIRWAL\x02"
 """The last byte is the format's version."""
+_READ = frozenset((b"WEIRWAL\x01", MAGIC))
+"""What is read: version 1 has no codec but 0 and 1."""
 RECORD_MAGIC = b"WREC"
 _SEGMENT = struct.Struct("<8s16sQQI20x")
 """magic, origin, segment number, first record number, CRC32C of what precedes it."""
@@ -50,8 +52,12 @@ class Codec(IntEnum):
 
     RAW = 0
     LZ4 = 1
+    FRONT = 2
 
 
+_FRONT = struct.Struct("<II")
+"""What a body of codec FRONT begins with: bytes of the lz4 block that follows, and bytes that it unpacks to. The rest
+of the body stands behind it as it is."""
 _KINDS = frozenset(Kind)
 _CODECS = frozenset(Codec)
 
@@ -127,26 +133,50 @@ def unpack_header(raw: bytes, name: str) -> SegmentHeader | None:
     magic, origin, number, first_seq, crc = _SEGMENT.unpack_from(raw)
     if google_crc32c.value(raw[:_HEADER_CRC_END]) != crc:
         return None
-    if magic != MAGIC:
+    if magic not in _READ:
         raise CorruptSegment(f"WAL segment {name}: version {magic[7]} is not known to this version of Weir")
     return SegmentHeader(origin, number, first_seq)
 
 
-def pack_record(header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes | memoryview) -> bytes:
-    """One record's bytes for byte `offset` of the given segment."""
-    codec, stored = Codec.RAW, body
+def pack_record(
+    header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes | memoryview, blocks: Sequence[bytes] = ()
+) -> bytes:
+    """One record's bytes for byte `offset` of the given segment; see `record_pieces`."""
+    return b"".join(record_pieces(header, offset, kind, seq, body, blocks))
+
+
+def record_pieces(
+    header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes | memoryview, blocks: Sequence[bytes] = ()
+) -> list[bytes]:
+    """One record for byte `offset` of the given segment, in pieces that stand one after the other.
+
+    Args:
+        header: of the segment.
+        offset: where the record is to stand.
+        kind: of the record.
+        seq: its number.
+        body: its body, which is compressed where that makes it smaller,
+        blocks: and the rest of it, which is compressed already and stays as it is.
+    """
+    codec, lead, front = Codec.RAW, b"", None
     if COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
         packed = lz4.block.compress(body, mode="fast", acceleration=ACCELERATION, store_size=False)
         if len(packed) < len(body):
-            codec, stored = Codec.LZ4, packed
-    frame = _FRAME.pack(RECORD_MAGIC, 0, len(stored), len(body), seq, kind, codec)
+            codec, front = Codec.LZ4, packed
+            if blocks:
+                codec, lead = Codec.FRONT, _FRONT.pack(len(packed), len(body))
+    stored = (lead, bytes(body) if front is None else front, *blocks)
+    size = len(body) + sum(map(len, blocks))
+    frame = _FRAME.pack(RECORD_MAGIC, 0, sum(map(len, stored)), size, seq, kind, codec)
     crc = _crc(header.salt, offset, frame, stored)
-    return b"".join((RECORD_MAGIC, crc.to_bytes(4, "little"), frame[_CRC_END:], stored))
+    return [b"".join((RECORD_MAGIC, crc.to_bytes(4, "little"), frame[_CRC_END:], *stored[:2])), *blocks]
 
 
-def _crc(salt: bytes, offset: int, frame: bytes, stored: bytes | memoryview) -> int:
+def _crc(salt: bytes, offset: int, frame: bytes, stored: Sequence[bytes]) -> int:
     crc = google_crc32c.extend(google_crc32c.value(salt + offset.to_bytes(8, "little")), frame[_CRC_END:])
-    return int(google_crc32c.extend(crc, bytes(stored)))
+    for piece in stored:
+        crc = google_crc32c.extend(crc, piece)
+    return int(crc)
 
 
 def scan_segment(path: Path, origin: bytes) -> tuple[SegmentHeader | None, Iterator[Record | Damage]]:
@@ -187,12 +217,17 @@ def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
     if magic != RECORD_MAGIC or end > len(raw):
         return None
     frame, body = raw[at : at + _FRAME.size], raw[at + _FRAME.size : end]
-    if _crc(salt, at, frame, body) != crc:
+    if _crc(salt, at, frame, (body,)) != crc:
         return None
     if kind not in _KINDS or codec not in _CODECS:
         raise CorruptSegment(f"byte {at}: a record of kind {kind}, codec {codec} is not known to this version of Weir")
     if codec == Codec.LZ4:
         body = lz4.block.decompress(body, uncompressed_size=size)
+    elif codec == Codec.FRONT:
+        packed, unpacked = _FRONT.unpack_from(body)
+        end_of_front = _FRONT.size + packed
+        front = lz4.block.decompress(body[_FRONT.size : end_of_front], uncompressed_size=unpacked)
+        body = front + body[end_of_front:]
     return Record(at, end, Kind(kind), seq, body), end
 
 

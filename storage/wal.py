@@ -25,7 +25,16 @@ from storage.errors import StorageUnavailable
 from storage.figures import Counters
 from storage.kernels.arrival import all_marked
 from storage.record import Encoder, Section
-from storage.segment import Kind, SegmentHeader, pack_header, pack_record, segment_name, sync_directory, write_all
+from storage.segment import (
+    Kind,
+    SegmentHeader,
+    pack_header,
+    pack_record,
+    record_pieces,
+    segment_name,
+    sync_directory,
+    write_all,
+)
 
 log = logging.getLogger("weir.wal")
 
@@ -167,16 +176,16 @@ class Wal:
         began = self._size
         try:
             body = self._encoder.encode(self._with_names(sections))
-            data = pack_record(self._header, began, kind, seq, body)
-            write_all(self._fd, data)
-            self._size += len(data)
+            for piece in record_pieces(self._header, began, kind, seq, body.front, body.blocks):
+                write_all(self._fd, piece)
+                self._size += len(piece)
             if sync:
                 self._sync_now()
         except BaseException:  # whatever it was: the segment may end in half a record, or lack names it is said to have
             self._abandon(began)
             raise
         self._counters.wal_records += 1
-        self._counters.wal_bytes += len(data)
+        self._counters.wal_bytes += self._size - began
         self._counters.wal_raw_bytes += len(body)
 
     def _give_up(self, seq: int) -> None:

@@ -10,14 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
 
 from storage.arrival import Arrival, arrival_of
-from storage.batch import Batch, empty_batch
+from storage.batch import Batch, Texts, empty_batch
 from storage.batchids import BatchId, BatchIds
 from storage.duplicates import new_rows
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
@@ -250,6 +250,7 @@ class Writer:
         """The items' entries on the tenant's table without duplicates."""
         view = tenant.view
         kept: list[int] = []
+        logged: list[Batch] = []
         runs: list[Run] = []
         arrivals: list[Arrival] = []
         dropped_bytes = 0
@@ -270,6 +271,9 @@ class Writer:
                 arrival = arrival_of(batch, newest)
             kept += sizes
             if len(batch.ts):
+                logged.append(batch)
+                if batch.lines.packed is not None:  # for the log alone: memory would hold the lines twice
+                    batch = replace(batch, lines=Texts(batch.lines.data, batch.lines.offsets))
                 runs.append(make_run(batch, 0, 0, (arrival.first, arrival.last)))
                 arrivals.append(arrival)
                 if pushed is not joined[-1][1]:  # for those after it, it counts as memory
@@ -280,7 +284,7 @@ class Writer:
             Request(rows, item.batch_id.id, item.batch_id.digest) if item.batch_id else Request(rows)
             for rows, item in zip(kept, items, strict=True)
         )
-        first, *more = [run.batch for run in runs] or [empty_batch(tenant.table)]
+        first, *more = logged or [empty_batch(tenant.table)]
         dropped = [len(item.batch.ts) - rows for rows, item in zip(kept, items, strict=True)]
         section = Section(tenant.name, (), requests, first, (), tuple(more))
         return _Taken(section, tuple(runs), tuple(arrivals), dropped, dropped_bytes)

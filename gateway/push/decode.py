@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from config.limits import Limits
-from gateway.push.encodings import check_size, media_type, unsnap, unwrap
+from gateway.push.encodings import check_size, media_type, unsnap_for_now, unwrap
 from gateway.push.errors import MalformedPush, NoStreams
 from gateway.push.label_text import labels_from_pairs, labels_from_repaired_pairs
 from gateway.push.loki_json import decode_json
@@ -54,7 +54,7 @@ def decode_push(
         if payload.fault is not None:
             raise MalformedPush(payload.fault)
         check_size(len(payload.data), limits.max_recv_msg_size)
-        batch = decode_protobuf(unsnap(payload.data, cap))
+        batch = decode_protobuf(unsnap_for_now(payload.data, cap), payload.data)
     if not batch.streams:
         raise NoStreams
     return batch

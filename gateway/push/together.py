@@ -28,10 +28,11 @@ from gateway.push.label_text import labels_from_text
 from gateway.push.levels import DETECTED_LEVEL
 from gateway.push.metadata import put_column
 from gateway.push.times import ZERO_TIME
-from storage.batch import I32, I64, U8, Batch, Labels, Mask, Texts
+from storage.batch import I32, I64, U8, U32, Batch, Labels, Mask, Texts
 
 _LAST = (1 << 63) - 1
 _NO_PAIRS: I64 = np.empty((5, 0), np.int64)
+_NO_GAPS: U32 = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +144,7 @@ def _decode(raw: bytes, bodies: list[_Body]) -> tuple[Batch, list[list[int]]]:
     ts: I64 = np.empty(entries, np.int64)
     offsets: I64 = np.empty(entries + 1, np.int64)
     lines: U8 = np.empty(sum([body.line_bytes for body in bodies]), np.uint8)
-    fill(np.frombuffer(raw, np.uint8), ZERO_TIME, labels, stream, ts, offsets, lines, _NO_PAIRS)
+    fill(np.frombuffer(raw, np.uint8), ZERO_TIME, labels, stream, ts, offsets, lines, _NO_GAPS, _NO_PAIRS)
     return Batch([()] * count, stream, ts, Texts(lines, offsets)), labels.tolist()
 
 

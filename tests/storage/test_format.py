@@ -11,14 +11,16 @@ from typing import Any
 import google_crc32c
 import lz4.block
 import msgpack
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
 
 from storage.errors import StorageUnavailable
+from storage.record import Request, Section
 from storage.streams import StreamTable
 from storage.wal import SyncMode
-from tests.storage.entries import DAY, NOON, Entry, entry, in_order, quiet, start, stored
+from tests.storage.entries import DAY, NOON, Entry, entry, in_order, packed, quiet, start, stored
 from tests.storage.logs import Faults, open_log, section_of
 
 WIDE = [entry("w", NOON + n, f"wide {n}", **{f"k{n}-{k}": f"{n}" for k in range(40)}) for n in range(3)]
@@ -32,7 +34,7 @@ ROWS = [
 def read_frames(path: Path) -> tuple[dict[str, Any], list[tuple[int, int, bytes]]]:
     """The header, and (number, kind, body) of every record."""
     raw = path.read_bytes()
-    assert raw[:8] == b"WEIRWAL\x01"
+    assert raw[:8] == b"WEIRWAL\x02"
     number, first, crc = struct.unpack_from("<QQI", raw, 24)
     assert google_crc32c.value(raw[:40]) == crc
     assert raw[44:64] == bytes(20)
@@ -44,14 +46,21 @@ def read_frames(path: Path) -> tuple[dict[str, Any], list[tuple[int, int, bytes]
         assert magic == b"WREC"
         stored_body = raw[at + 40 : at + 40 + stored_size]
         assert google_crc32c.value(salt + struct.pack("<Q", at) + raw[at + 8 : at + 40] + stored_body) == crc
-        body = lz4.block.decompress(stored_body, uncompressed_size=size) if codec == 1 else stored_body
+        body = stored_body
+        if codec == 1:
+            body = lz4.block.decompress(stored_body, uncompressed_size=size)
+        elif codec == 2:
+            short, long = struct.unpack_from("<II", stored_body)
+            body = lz4.block.decompress(stored_body[8 : 8 + short], uncompressed_size=long) + stored_body[8 + short :]
         assert len(body) == size
         records.append((seq, kind, body))
         at += 40 + stored_size
     return {"origin": raw[8:24], "number": number, "first": first}, records
 
 
-def read_section(section: dict[str, Any], buffers: list[bytes], known: dict[int, Any]) -> list[Entry]:
+def read_section(
+    section: dict[str, Any], buffers: list[bytes], blocks: bytearray, known: dict[int, Any]
+) -> list[Entry]:
     def texts() -> list[bytes]:
         lengths = struct.unpack(f"<{len(buffers[0]) // 4}I", buffers.pop(0))
         data, found, at = buffers.pop(0), [], 0
@@ -60,12 +69,26 @@ def read_section(section: dict[str, Any], buffers: list[bytes], known: dict[int,
             at += length
         return found
 
+    def packed(block_list: list[list[int]]) -> list[bytes]:
+        lengths, gaps = numbers("I"), numbers("I")
+        found: list[bytes] = []
+        for rows, size, unpacked in block_list:
+            data = pa.decompress(bytes(blocks[:size]), unpacked, "snappy").to_pybytes()
+            del blocks[:size]
+            at = 0
+            for row in range(len(found), len(found) + rows):
+                at += gaps[row]
+                found.append(data[at : at + lengths[row]])
+                at += lengths[row]
+        return found
+
     def numbers(kind: str) -> tuple[int, ...]:
         raw = buffers.pop(0)
         return struct.unpack(f"<{len(raw) // struct.calcsize(kind)}{kind}", raw)
 
     known.update((number, tuple(map(tuple, labels))) for number, labels in section["streams"])
-    stream, ts, lines = numbers("i"), numbers("q"), texts()
+    stream, ts = numbers("i"), numbers("q")
+    lines = packed(section["blocks"]) if "blocks" in section else texts()
     metadata: list[dict[str, bytes]] = [{} for _ in stream]
     for key in section["keys"]:
         codes, values = numbers("i"), texts()
@@ -97,10 +120,11 @@ def read_log(path: Path) -> list[tuple[int, int, list[tuple[str, list[Entry], An
         for length in head["buffers"]:
             buffers.append(body[at : at + length])
             at += -(-length // 8) * 8
+        blocks = bytearray(body[at:])
         sections = [
             (
                 section["tenant"],
-                read_section(section, buffers, known.setdefault(section["tenant"], {})),
+                read_section(section, buffers, blocks, known.setdefault(section["tenant"], {})),
                 section["covers"],
             )
             for section in head["sections"]
@@ -135,6 +159,21 @@ def test_a_log_is_what_the_document_says(tmp_path: Path) -> None:
     assert (seq, kind) == (0, 3)
     expected = [("t", [*ROWS, entry("a", NOON + 3)], [[1, 3]]), ("wide", WIDE, [[2, 2]])]
     assert sorted(sections, key=lambda item: item[0]) == expected
+
+
+@pytest.mark.parametrize("rows", [9, 900])
+def test_lines_in_a_block_are_what_the_document_says(tmp_path: Path, rows: int) -> None:
+    entries = [entry("ab"[n % 2], NOON + n, f"line {n} " + "x" * 30, level="info") for n in range(rows)]
+    table = StreamTable()
+    sections = [section_of(table, entries[: rows // 2]), section_of(table, entries[rows // 2 :])]
+    first, second = (packed(section.batch, [b"in", b"between"]) for section in sections)
+    log = open_log(tmp_path)
+    log.append([Section("t", (), (Request(rows),), first, (), (second,))])
+    log.close()
+    path = tmp_path / "000000000001.wal"
+    assert read_log(path) == [(1, 1, [("t", entries, [])])]
+    assert first.lines.packed is not None
+    assert first.lines.packed.block in path.read_bytes()
 
 
 def test_a_gap_is_what_the_document_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,12 +118,25 @@ def test_a_record_of_another_segment_is_no_record_here(tmp_path: Path) -> None:
     assert found(segment(tmp_path, [other])) == [Damage(64, 64 + len(other), torn=True)]
 
 
+@pytest.mark.parametrize("front", [b"small", b"x" * COMPRESS_FROM, Random(3).randbytes(COMPRESS_FROM)])
+def test_blocks_stand_behind_the_body_as_they_are(tmp_path: Path, front: bytes) -> None:
+    blocks = [b"one block" * 1000, b"another"]
+    record = pack_record(HEADER, 64, Kind.ENTRIES, 41, front, blocks)
+    assert record.endswith(b"".join(blocks))
+    path = segment(tmp_path, [record])
+    assert found(path) == [(41, front + b"".join(blocks))]
+    raw = path.read_bytes()
+    for at in range(64, len(raw), 101):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        assert found(path) == [Damage(64, len(raw), torn=True)]
+
+
 def test_another_version_is_told_and_not_read(tmp_path: Path) -> None:
     raw = bytearray(pack_header(HEADER))
-    raw[7] = 2
+    raw[7] = 3
     raw[40:44] = google_crc32c.value(bytes(raw[:40])).to_bytes(4, "little")
     path = segment(tmp_path, packed(), bytes(raw))
-    with pytest.raises(CorruptSegment, match=r"000000000007\.wal.*version 2"):
+    with pytest.raises(CorruptSegment, match=r"000000000007\.wal.*version 3"):
         scan_segment(path, ORIGIN)
 
 

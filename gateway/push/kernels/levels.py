@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.kernels.cache import BYTES, OFFSETS, inner, kernel
+from storage.kernels.cache import BYTES, OFFSETS, bare, inner, kernel
 
 UNKNOWN, TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL, FATAL = range(8)
 """Codes written by `line_levels`, in the order of gateway.push.levels.LEVELS."""
@@ -42,7 +42,13 @@ _LEFT = _table(b" \t\n[({\"'=|")
 _RIGHT = _table(b" \t\n[](){}:,!\"'=|")
 _JSON_SPACE = _table(b" \t\n\r")
 _TOKEN_END = _table(b" \t\n\r,}]")
+_WORD = _LEFT + 2 * _table(b"iewdtfcIEWDTFC")
+"""1: a word may begin behind the byte; 2: a level word may begin with it."""
 _TRAILING_SPACE = _table(b"\t\n\v\f\r \x85\xa0")
+
+
+_AT_ONCE = np.uint64(32)
+"""Bytes that are compared together."""
 
 
 # -- words
@@ -61,7 +67,7 @@ def _pack(data: Any, start: int, end: int) -> Any:
     return packed
 
 
-@inner
+@bare
 def _level_named(data: Any, start: int, end: int) -> int:
     """The level that data[start:end] names in any case, UNKNOWN where it names none."""
     length = end - start
@@ -94,13 +100,13 @@ def _stands(data: Any, at: int, end: int, word: int, length: int) -> bool:
     return bool(_pack(data, at, stop) == word)
 
 
-@inner
+@bare
 def _word_level(data: Any, start: int, end: int) -> int:
-    bounded = True
-    for at in range(start, end):
-        byte = data[at]
-        if bounded:
-            letter = byte | 0x20
+    bounded = np.uint8(2)
+    for at in range(np.uint64(start), np.uint64(end)):
+        seen = _WORD[data[at]]
+        if seen & bounded:
+            letter = data[at] | 0x20
             if letter == 0x69 and _stands(data, at, end, _W_INFO, 4):
                 return INFO
             if letter == 0x65 and (_stands(data, at, end, _W_ERROR, 5) or _stands(data, at, end, _W_ERR, 3)):
@@ -115,7 +121,7 @@ def _word_level(data: Any, start: int, end: int) -> int:
                 return FATAL
             if letter == 0x63 and _stands(data, at, end, _W_CRITICAL, 8):
                 return CRITICAL
-        bounded = _LEFT[byte] == 1
+        bounded = (seen & 1) << 1
     return UNKNOWN
 
 
@@ -225,7 +231,7 @@ def _unescape(data: Any, start: int, end: int, strict: bool, out: Any) -> int:
 # -- field names
 
 
-@inner
+@bare
 def _field(data: Any, start: int, end: int, names: Any, offsets: Any, fold: bool) -> int:
     """Which of the names data[start:end] is: its index, -1 for none. With `fold` the names are lower case."""
     length = end - start
@@ -244,18 +250,24 @@ def _field(data: Any, start: int, end: int, names: Any, offsets: Any, fold: bool
     return -1
 
 
-@inner
+@bare
 def _has(data: Any, start: int, end: int, wanted: int) -> bool:
-    at = start
-    while at < end and data[at] != wanted:
-        at += 1
-    return at < end
+    at, stop = np.uint64(start), np.uint64(end)
+    found = False
+    while not found and at + _AT_ONCE <= stop:
+        for _ in range(_AT_ONCE):
+            found |= data[at] == wanted
+            at += np.uint64(1)
+    while not found and at < stop:
+        found = data[at] == wanted
+        at += np.uint64(1)
+    return found
 
 
 # -- JSON
 
 
-@inner
+@bare
 def _next(data: Any, at: int, end: int) -> int:
     while at < end:
         if _JSON_SPACE[data[at]] == 0:
@@ -264,7 +276,7 @@ def _next(data: Any, at: int, end: int) -> int:
     return -1
 
 
-@inner
+@bare
 def _string_end(data: Any, at: int, end: int) -> int:
     at += 1
     while at < end:
@@ -312,7 +324,7 @@ def _is_literal(data: Any, start: int, end: int) -> bool:
     )
 
 
-@inner
+@bare
 def _value_end(data: Any, at: int, end: int) -> int:
     first = data[at]
     if first == 0x22:
@@ -416,7 +428,7 @@ def _after_space(data: Any, at: int, end: int) -> int:
     return at
 
 
-@inner
+@bare
 def _looks_like_json(data: Any, start: int, end: int) -> bool:
     first = _after_space(data, start, end)
     if first >= end or data[first] != 0x7B:
@@ -430,7 +442,7 @@ def _looks_like_json(data: Any, start: int, end: int) -> bool:
 # -- logfmt
 
 
-@inner
+@bare
 def _is_key(data: Any, start: int, end: int) -> bool:
     """Whether a logfmt key is valid UTF-8 without U+FFFD."""
     at = start
@@ -466,7 +478,7 @@ def _is_key(data: Any, start: int, end: int) -> bool:
     return True
 
 
-@inner
+@bare
 def _bare_end(data: Any, at: int, end: int) -> int:
     while at < end and data[at] > 0x20 and data[at] != 0x3D and data[at] != 0x22:
         at += 1

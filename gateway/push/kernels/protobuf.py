@@ -238,9 +238,19 @@ def _fill_entry(raw: Any, at: Any, end: Any, no_time: Any, row: Any, place: Any,
     return (_nanoseconds(seconds, nanos) if timed else no_time), line, line_end, place
 
 
-@kernel(f"void({BYTES}, int64, int64[:, ::1], int32[::1], int64[::1], int64[::1], uint8[::1], int64[:, ::1])")
+@kernel(
+    f"void({BYTES}, int64, int64[:, ::1], int32[::1], int64[::1], int64[::1], uint8[::1], uint32[::1], int64[:, ::1])"
+)
 def fill(
-    raw: Any, no_time: Any, labels: Any, stream: Any, ts: Any, line_offsets: Any, line_data: Any, pairs: Any
+    raw: Any,
+    no_time: Any,
+    labels: Any,
+    stream: Any,
+    ts: Any,
+    line_offsets: Any,
+    line_data: Any,
+    gaps: Any,
+    pairs: Any,
 ) -> None:
     """Writes the columns of a message that `measure` is sure of.
 
@@ -252,9 +262,10 @@ def fill(
         ts: int64[entries], gets ns.
         line_offsets: int64[entries + 1].
         line_data: uint8[bytes of lines].
+        gaps: uint32[entries or none], gets the bytes between the end of the line before and each line.
         pairs: int64[5, pairs], gets PAIR_ROW and where each name and value begin and end.
     """
-    number = row = place = size = filled = 0
+    number = row = place = size = filled = last = 0
     line_offsets[0] = 0
     at, end = 0, len(raw)
     while at < end:
@@ -281,6 +292,9 @@ def fill(
                 stream[row] = number
                 copy_bytes(line_data, filled, raw, line, line_end)
                 filled += line_end - line
+                if row < len(gaps):
+                    gaps[row] = line - last
+                last = line_end
                 row += 1
                 line_offsets[row] = filled
             at += size

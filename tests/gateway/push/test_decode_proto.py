@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import snappy
 from hypothesis import given
@@ -15,6 +17,7 @@ from gateway.push.loki_proto import decode_protobuf
 from gateway.push.push_messages import PushRequest
 from gateway.push.times import LAST, ZERO_TIME
 from gateway.push.wire import refusal
+from storage.batch import Batch
 from tests.gateway.push.decoding import LIMITS, PROTOBUF, rows
 
 _pairs = st.dictionaries(st.binary(max_size=6), st.binary(max_size=6), max_size=3)
@@ -59,6 +62,50 @@ def test_bodies_come_as_snappy_blocks() -> None:
     raw = _message([({"a": "x"}, [(5, b"\xff", {})])])
     for encoding in ("", "snappy"):
         assert rows(decode_push(snappy.compress(raw), PROTOBUF, encoding, False, LIMITS))[0][2] == b"\xff"
+
+
+def _many(line: bytes, **pairs: bytes) -> bytes:
+    entries = [(n, b"%d: %b" % (n, line), {key.encode(): value for key, value in pairs.items()}) for n in range(1000)]
+    return bytes(snappy.compress(_message([({"a": "x"}, entries[:400]), ({"b": "x"}, entries[400:])])))
+
+
+def _decoded(body: bytes) -> Batch:
+    return decode_push(body, PROTOBUF, "", False, LIMITS)
+
+
+def test_lines_refer_to_the_block_that_they_came_in() -> None:
+    body = _many(b"a line that is long enough for the block to be kept " + b"so" * 90)
+    batch = _decoded(body)
+    packed = batch.lines.packed
+    assert packed is not None
+    assert packed.block is body
+    message = snappy.uncompress(body)
+    assert packed.size == len(message)
+    ends = np.cumsum(packed.gaps + batch.lines.lengths)
+    spans = zip((ends - batch.lines.lengths).tolist(), ends.tolist(), strict=True)
+    assert [message[start:end] for start, end in spans] == batch.lines.tolist()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _many(Random(1).randbytes(200)[:1]),  # small
+        snappy.compress(
+            _message([({"a": "x"}, [(n, Random(n).randbytes(500), {}) for n in range(100)])])
+        ),  # not packed
+        _many(b"a line that is long enough " * 8, key=b"and metadata, which would be there twice"),
+    ],
+)
+def test_lines_that_the_log_does_better_refer_to_nothing(body: bytes) -> None:
+    assert _decoded(body).lines.packed is None
+
+
+def test_a_batch_is_not_changed_by_the_next_body() -> None:
+    body = _many(b"this body", key=b"value")
+    batch = _decoded(body)
+    before = rows(batch)
+    _decoded(_many(b"that body", yek=b"eulav"))
+    assert rows(batch) == before
 
 
 def _entry(**stamp: int) -> bytes:

@@ -6,14 +6,16 @@ import gzip
 import random
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import snappy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.push.encodings import Payload, decoded_size, media_type, unsnap, unwrap
+from gateway.push.encodings import Payload, decoded_size, media_type, unsnap, unsnap_for_now, unwrap
 from gateway.push.errors import MalformedPush, PushTooLarge
 
 CAP = 1 << 20
@@ -143,3 +145,26 @@ def test_any_bytes_are_unpacked_or_refused(body: bytes) -> None:
             assert decoded_size(prefix + body, encoding, "application/json") >= len(prefix + body)
     with suppress(MalformedPush, PushTooLarge):
         unsnap(body, 1000)
+
+
+def _unsnapped(unpack: Callable[[bytes, int], Any], body: bytes, cap: int) -> Any:
+    try:
+        return bytes(unpack(body, cap))
+    except (MalformedPush, PushTooLarge) as refused:
+        return type(refused), str(refused)
+
+
+@given(st.lists(st.binary(max_size=300) | st.binary(max_size=300).map(snappy.compress), max_size=4))
+def test_memory_that_held_another_body_gives_the_same(bodies: list[bytes]) -> None:
+    for body in [*bodies, *(body[:-1] for body in bodies)]:
+        assert _unsnapped(unsnap_for_now, body, 250) == _unsnapped(unsnap, body, 250)
+
+
+def test_a_large_body_does_not_stay_in_memory() -> None:
+    large = snappy.compress(b"large" * (2 << 20))
+    tracemalloc.start()
+    try:
+        assert len(unsnap_for_now(large, 1 << 30)) == 10 << 20
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
