@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from config.otlp import OtlpRules
+from config.retention import OwnPeriod, StreamRules
 from config.units import DAY, HOUR, KB, MB, MINUTE, Count, Duration, Instant, Kind, Names, Size
 
 SERVICE_NAME_LABELS = (
@@ -178,8 +179,12 @@ class Limits(BaseModel):
     """Longest time a query may take; 0: query.timeout."""
     volume_enabled: bool = True
     """Answer the log volume endpoints."""
-    retention_period: Duration = 0
-    """Age at which entries are deleted; 0: never."""
+
+    # -- retention
+    retention_period: OwnPeriod = None
+    """Age at which entries expire, from 1h; 0: never; none: as retention.period says."""
+    retention_stream: StreamRules = ()
+    """Ages for the streams of a selector, which go before retention_period; [the rules](retention.md#streams)."""
 
 
 NOT_YET = frozenset(
@@ -190,7 +195,6 @@ NOT_YET = frozenset(
         "max_streams_matchers_per_query",
         "minimum_labels_number",
         "required_labels",
-        "retention_period",
         "volume_enabled",
     }
 )

@@ -109,6 +109,7 @@ MAPPED = (
         ("limits", "max_streams_per_user"),
         meaning="old place; limits_config goes before it. max_global_streams_per_user is then off unless set",
     ),
+    Mapped("compactor.delete_request_cancel_period", ("deletes", "cancel_period"), _go, _GO),
     Mapped("querier.max_concurrent", ("query", "max_concurrent")),
     Mapped("querier.query_timeout", ("limits", "query_timeout"), _go, _GO, "old place; limits_config goes before it"),
     Mapped(
@@ -119,7 +120,7 @@ MAPPED = (
         "old place; limits_config goes before it",
     ),
 )
-"""Keys that become one setting each. More than one key goes into server.http, data_dir and limits.retention_period."""
+"""Keys that become one setting each. More than one key goes into server.http, data_dir and retention.period."""
 
 
 DIRECTORIES = (
@@ -347,7 +348,7 @@ def _map_table_manager(reading: _Reading) -> None:
     period = reading.get(key)
     if period is not None and reading.is_on("table_manager.retention_deletes_enabled"):
         try:
-            reading.put(("limits", "retention_period"), _prometheus(period), key)
+            reading.put(("retention", "period"), _prometheus(period), key)
         except ValueError:
             reading.refuse(key, f"{quoted(period)} is not {_PROMETHEUS}")
     elif period:
@@ -371,7 +372,7 @@ def _map_overrides(file: Path, reading: _Reading, *, deletes: bool) -> None:
 
 
 def _map_block(limits: Any, above: KeyPath, block: str, reading: _Reading, *, deletes: bool) -> None:
-    """A set of limits, common or a tenant's. `deletes`: the compactor acts on retention_period."""
+    """A set of limits, common or a tenant's. `deletes`: the compactor acts on retention_period and retention_stream."""
     if limits is None:
         return
     if not isinstance(limits, Mapping):
@@ -389,13 +390,14 @@ def _map_block(limits: Any, above: KeyPath, block: str, reading: _Reading, *, de
             continue  # read in _map_limits
         elif name not in _LIMITS:
             reading.refuse(key, _unknown(block, str(name), _LIMITS | LATER_LIMITS | UNUSED_LIMITS))
-        elif name == "retention_period" and not deletes:
+        elif name in ("retention_period", "retention_stream") and not deletes:
             if value:
                 reading.notes.append(
                     f"{reading.file}: {key}: nothing is deleted: compactor.retention_enabled is not true"
                 )
         elif value is not None:
-            _map_limit(name, value, (*above, name), key, reading)
+            common = name == "retention_period" and above == ("limits",)
+            _map_limit(name, value, ("retention", "period") if common else (*above, name), key, reading)
 
 
 def _map_limit(name: str, value: Any, path: KeyPath, key: str, reading: _Reading) -> None:

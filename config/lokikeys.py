@@ -129,7 +129,7 @@ UNUSED_LIMITS = _names(
 
 LATER_LIMITS = _names(
     """
-    retention_stream deletion_mode allow_deletes volume_max_series max_concurrent_tail_requests
+    deletion_mode allow_deletes volume_max_series max_concurrent_tail_requests
     ruler_max_rules_per_rule_group ruler_max_rule_groups_per_tenant ruler_tenant_shard_size
     ruler_enable_wal_replay ruler_remote_write_disabled ruler_remote_write_url ruler_remote_write_timeout
     ruler_remote_write_headers ruler_remote_write_relabel_configs ruler_remote_write_queue_capacity

@@ -101,10 +101,11 @@ def loki_table() -> str:
             "the folder `weir` in it; what Loki stored is not read",
         ),
         ("`limits_config.*`", "`limits.*`", "of the same name"),
-        ("`limits_config.retention_period`", "`limits.retention_period`", "if `compactor.retention_enabled`"),
+        ("`limits_config.retention_period`", "`retention.period`", "if `compactor.retention_enabled`"),
+        ("`limits_config.retention_stream`", "`limits.retention_stream`", "likewise"),
         (
             "`table_manager.retention_period`",
-            "`limits.retention_period`",
+            "`retention.period`",
             "old place; if `table_manager.retention_deletes_enabled`",
         ),
         (

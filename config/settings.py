@@ -16,6 +16,7 @@ from pydantic import field_serializer as serializer
 from config.address import split_address
 from config.forward import Forward
 from config.limits import Limits
+from config.retention import Retention
 from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
 
 
@@ -130,6 +131,25 @@ class Block(_Group):
     """zstd level of blocks written by a flush."""
 
 
+class Deletes(_Group):
+    """What is deleted on request."""
+
+    cancel_period: Duration = 5 * MINUTE
+    """Time in which a delete can be called off (Loki: delete_request_cancel_period); its entries are out of sight at
+    once, and on the disk at least so long. 0: it is carried out as soon as possible."""
+
+
+class Compaction(_Group):
+    """Joining blocks: the small ones of a day become few large ones, without what was deleted or has expired."""
+
+    enabled: bool = True
+    """Whether the server compacts by itself; `weir compact` does it while no server runs."""
+    level: Level = 6
+    """zstd level of blocks written by compaction."""
+    max_block_size: Size = 256 * MB
+    """Bytes of files that are joined to one, at most."""
+
+
 class Query(_Group):
     """Queries of all tenants."""
 
@@ -166,6 +186,9 @@ class Settings(_Group):
     wal: Wal = Wal()
     memtable: Memtable = Memtable()
     block: Block = Block()
+    compaction: Compaction = Compaction()
+    retention: Retention = Retention()
+    deletes: Deletes = Deletes()
     query: Query = Field(default_factory=Query)
     log: Log = Log()
     forward: Forward = Forward()
@@ -186,6 +209,11 @@ class Settings(_Group):
     def limits_for(self, tenant: str) -> Limits:
         """The limits that hold for a tenant: its overrides over the common ones."""
         return self._by_tenant.get(tenant, self.limits)
+
+    @property
+    def has_stream_rules(self) -> bool:
+        """Whether there are retention rules with selectors, which nothing here can check."""
+        return any(limits.retention_stream for limits in (self.limits, *self.overrides.values()))
 
     @serializer("overrides", mode="wrap")
     def _only_named(self, overrides: dict[str, Limits], _default: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -20,7 +20,10 @@ STANDING_FLAGS = {"--data-dir": "data_dir", "--http": "server.http", "--forward"
 """Flags that stand for a setting; an error names them as they were typed."""
 OTHER_VARIABLES = frozenset({"WEIR_ADDR", "WEIR_ORG_ID", "WEIR_KERNEL_CACHE"})
 """Variables that are no settings of the server: the client commands and the kernel cache read them."""
+RETENTION_DAYS = "LOG_RETENTION_DAYS"
+"""A variable that other log servers read too, as a number of days; WEIR_RETENTION__PERIOD goes before it."""
 
+_DAYS = re.compile(r"\d+(?:\.\d*)?", re.ASCII)
 _SERVICE_LINK = re.compile(
     r"WEIR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
@@ -91,6 +94,8 @@ def _members(path: KeyPath) -> str:
 def from_variables(variables: Mapping[str, str], file: Path | None = None, *, kubernetes: bool = False) -> Layer:
     """The leaves of WEIR_* variables: `WEIR_` and the path with `__` between its parts, in any case.
 
+    And that of RETENTION_DAYS.
+
     Args:
         variables: all variables; others are passed over.
         file: the .env file they stand in, if they do.
@@ -98,6 +103,7 @@ def from_variables(variables: Mapping[str, str], file: Path | None = None, *, ku
             named weir, and nobody has written those.
     """
     layer = Layer()
+    _add_days(variables.get(RETENTION_DAYS, "").strip(), f"{file}: {RETENTION_DAYS}" if file else RETENTION_DAYS, layer)
     for name, value in variables.items():
         if not name.startswith(PREFIX) or name in OTHER_VARIABLES or (kubernetes and _SERVICE_LINK.fullmatch(name)):
             continue
@@ -107,6 +113,16 @@ def from_variables(variables: Mapping[str, str], file: Path | None = None, *, ku
         path = tuple(part if place == tenant else part.lower() for place, part in enumerate(parts))
         _add(path, value, origin, layer, as_variable=True)
     return layer
+
+
+def _add_days(days: str, origin: str, layer: Layer) -> None:
+    """The leaf of RETENTION_DAYS. Empty says nothing, as where a container is given a variable that is not set."""
+    if not days:
+        return
+    if _DAYS.fullmatch(days) is None:
+        layer.problems.append(f"{origin}: {quoted(days)} is not a number of days")
+        return
+    layer.leaves.append(Leaf(("retention", "period"), f"{days}d", origin))
 
 
 def from_flags(pairs: Sequence[tuple[str, str]]) -> Layer:

@@ -66,6 +66,12 @@ async def flush(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def compact(request: Request) -> Response:
+    """204 once all blocks that may be joined are; what is in memory stays there. 500 if some cannot be read."""
+    problems = await anyio.to_thread.run_sync(_gateway(request).store.compact)
+    return PlainTextResponse("".join(f"{problem}\n" for problem in problems), 500) if problems else Response(None, 204)
+
+
 async def services(request: Request) -> Response:
     """One line a module: its name and state."""
     gateway = _gateway(request)
@@ -132,6 +138,7 @@ def admin_routes() -> list[ScopedRoute]:
         route("/loki/api/v1/status/buildinfo", buildinfo, ["GET"], Scope.OPEN),
         route("/config", settings, ["GET"], Scope.ADMIN),
         route("/flush", flush, ["GET", "POST"], Scope.ADMIN),
+        route("/weir/v1/compact", compact, ["POST"], Scope.ADMIN),
         route("/services", services, ["GET"], Scope.ADMIN),
         route("/log_level", log_level, ["GET", "POST"], Scope.ADMIN),
     ]

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import auth
 from gateway.admin import admin_routes
 from gateway.auth import ScopedRoute, route
+from gateway.deletes import delete_routes
 from gateway.middleware import Requests
 from gateway.push.log import log
 from gateway.push.loki import push
@@ -24,6 +25,7 @@ def routes() -> list[ScopedRoute]:
         route("/otlp/v1/logs", otlp_logs, ["POST"], auth.Scope.PUSH),
         route("/log", log, ["POST"], auth.Scope.PUSH),
         *query_routes(),
+        *delete_routes(),
         *admin_routes(),
     ]
 

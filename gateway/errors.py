@@ -30,7 +30,7 @@ from gateway.push.errors import (
 from gateway.query.errors import BadParameter, BodyTooLarge, QueryCancelled, QueryTimeout, TooManyQueries
 from gateway.state import BodyTooSlow, IngestBusy, NotReady
 from logql.errors import EvaluationError, LogQLError
-from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
+from storage.errors import BatchIdConflict, DeleteBegun, StorageError, StorageUnavailable, UnknownDelete
 
 CLIENT_GONE = 499
 """nginx' code for a client that left before the answer; Loki uses it too. Nobody receives it."""
@@ -62,6 +62,8 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (IngestBusy, 503),
     (StorageUnavailable, 503),
     (BatchIdConflict, 409),
+    (UnknownDelete, 404),
+    (DeleteBegun, 400),
     (StorageError, 500),
 )
 """Exception class -> status; the first that fits."""

@@ -310,11 +310,73 @@ STORAGE = (
     Spec("weir_flushed_rows_total", "counter", "Rows written to blocks."),
     Spec("weir_flushed_blocks_total", "counter", "Blocks written."),
     Spec("weir_flushed_bytes_total", "counter", "Bytes of blocks written."),
+    Spec(
+        "weir_compactions_total",
+        "counter",
+        "Compactions: blocks of a day that grows were `joined`, those of a day that is over were (`settled`), or a "
+        "block was written anew without what was `deleted` or has `expired`.",
+        ("reason",),
+    ),
+    Spec("weir_compaction_failures_total", "counter", "Compactions that failed; the blocks stayed as they were."),
+    Spec("weir_compaction_seconds", "histogram", "Time a compaction took, its pauses for pushes included."),
+    Spec("weir_compaction_cpu_seconds_total", "counter", "CPU time of compactions."),
+    Spec("weir_compacted_blocks_total", "counter", "Blocks that compaction put others in the place of."),
+    Spec("weir_compaction_blocks_written_total", "counter", "Blocks that compaction wrote."),
+    Spec("weir_compaction_read_bytes_total", "counter", "Bytes of the blocks that compaction read."),
+    Spec("weir_compaction_written_bytes_total", "counter", "Bytes of the blocks that compaction wrote."),
+    Spec(
+        "weir_compaction_dropped_rows_total",
+        "counter",
+        "Rows that compaction left out: `repeated` in an earlier block, `deleted`, or `expired`.",
+        ("reason",),
+    ),
+    Spec("weir_compaction_pending_blocks", "gauge", "Blocks that compaction has yet to take, as things are."),
+    Spec(
+        "weir_write_amplification",
+        "gauge",
+        "Bytes of blocks that flushes and compaction wrote since the start over those that flushes did.",
+    ),
     Spec("weir_carried_rows_total", "counter", "Rows of small tenants moved to a fresh segment, to be flushed later."),
     Spec("weir_blocks", "gauge", "Blocks on disk."),
     Spec("weir_block_bytes", "gauge", "Bytes of blocks on disk."),
     Spec("weir_block_rows", "gauge", "Rows in blocks.", ("tenant",)),
+    Spec(
+        "weir_label_values",
+        "gauge",
+        "Distinct values of a label among all streams that the server knows, in memory and in blocks: of the 10 "
+        "tenants with most label pairs, the 20 labels with most values.",
+        ("tenant", "label"),
+    ),
+    Spec(
+        "weir_retention_dropped_blocks_total",
+        "counter",
+        "Blocks that retention removed: all in them had expired (`age`), or they were the oldest and blocks took more "
+        "than retention.max_total_size (`total_size`) or less was free than retention.min_free_space (`free_space`).",
+        ("reason",),
+    ),
+    Spec("weir_retention_dropped_rows_total", "counter", "Rows of those blocks.", ("reason",)),
+    Spec("weir_retention_dropped_bytes_total", "counter", "Bytes of those blocks.", ("reason",)),
+    Spec(
+        "weir_retention_clock_ahead_seconds",
+        "gauge",
+        "Time by which the clock has jumped ahead and retention does not believe it yet: nothing is removed by it.",
+    ),
+    Spec("weir_blocks_set_aside", "gauge", "Damaged blocks in quarantine/; their entries are missing in answers."),
     Spec("weir_reserve_held", "gauge", "1 while the reserve file keeps space for flush and replay."),
+    Spec(
+        "weir_delete_requests",
+        "gauge",
+        "Deletes of all times: received, started, processed or cancelled.",
+        ("tenant", "status"),
+    ),
+    Spec("loki_compactor_delete_requests_received_total", "counter", "Deletes accepted at all times.", ("user",)),
+    Spec("loki_compactor_delete_requests_processed_total", "counter", "Deletes carried out at all times.", ("user",)),
+    Spec("loki_compactor_pending_delete_requests_count", "gauge", "Deletes that are not carried out yet."),
+    Spec(
+        "loki_compactor_oldest_pending_delete_request_age_seconds",
+        "gauge",
+        "Age of the oldest delete that is not carried out yet.",
+    ),
 )
 
 FORWARD = (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter as Tally
 from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
 from gateway.metric_families import family, histogram_family
 from gateway.metric_names import STORAGE
-from storage.figures import Figures, TenantFigures
+from storage import DeleteStatus
+from storage.compact import Reason
+from storage.figures import CompactionCounters, DeleteFigures, Figures, TenantFigures
 
 _SPECS = {spec.name: spec for spec in STORAGE}
 
@@ -49,9 +53,19 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         "weir_flushed_rows_total": counters.flushed_rows,
         "weir_flushed_blocks_total": counters.flushed_blocks,
         "weir_flushed_bytes_total": counters.flushed_bytes,
+        "weir_compaction_failures_total": counters.compaction.failures,
+        "weir_compaction_cpu_seconds_total": counters.compaction.cpu_seconds,
+        "weir_compacted_blocks_total": counters.compaction.blocks_read,
+        "weir_compaction_blocks_written_total": counters.compaction.blocks_written,
+        "weir_compaction_read_bytes_total": counters.compaction.bytes_read,
+        "weir_compaction_written_bytes_total": counters.compaction.bytes_written,
+        "weir_compaction_pending_blocks": counters.compaction.pending,
+        "weir_write_amplification": counters.write_amplification,
         "weir_carried_rows_total": counters.carried_rows,
         "weir_blocks": figures.blocks,
         "weir_block_bytes": figures.block_disk_bytes,
+        "weir_retention_clock_ahead_seconds": figures.clock_ahead / 1e9,
+        "weir_blocks_set_aside": figures.blocks_set_aside,
         "weir_reserve_held": int(figures.reserve_held),
     }
     for name, value in plain.items():
@@ -64,6 +78,11 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         _SPECS["loki_ingester_chunks_flushed_total"],
         {(reason.value,): count for reason, count in counters.blocks_by_reason.items()},
     )
+    for what in ("blocks", "rows", "bytes"):
+        dropped: dict[tuple[str, ...], float] = {
+            (reason.value,): getattr(each, what) for reason, each in counters.dropped.items()
+        }
+        yield family(_SPECS[f"weir_retention_dropped_{what}_total"], dropped)
     shapes = counters.blocks
     for name, histogram in (
         ("loki_ingester_wal_truncate_duration_seconds", counters.wal_truncate),
@@ -75,9 +94,42 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         ("loki_ingester_chunk_encode_time_seconds", shapes.encode),
         ("weir_wal_sync_seconds", counters.wal_sync),
         ("weir_flush_seconds", counters.flush),
+        ("weir_compaction_seconds", counters.compaction.seconds),
     ):
         yield histogram_family(_SPECS[name], {(): histogram})
+    yield from _of_deletes(figures.deletes)
+    yield from _of_compaction(counters.compaction)
     yield from _of_tenants(figures.tenants)
+    counts: dict[tuple[str, ...], float] = {
+        (tenant, label): count for tenant, found in figures.label_values.items() for label, count in found
+    }
+    yield family(_SPECS["weir_label_values"], counts)
+
+
+def _of_deletes(figures: DeleteFigures) -> Iterator[Metric]:
+    received: Tally[tuple[str, ...]] = Tally()
+    processed: Tally[tuple[str, ...]] = Tally()
+    for (tenant, status), count in figures.by_status.items():
+        received[(tenant,)] += count
+        if status == DeleteStatus.PROCESSED:
+            processed[(tenant,)] += count
+    age = 0.0 if figures.oldest is None else max(0.0, time.time() - figures.oldest / 1e9)
+    yield family(_SPECS["weir_delete_requests"], dict(figures.by_status.items()))
+    yield family(_SPECS["loki_compactor_delete_requests_received_total"], received)
+    yield family(_SPECS["loki_compactor_delete_requests_processed_total"], processed)
+    yield family(_SPECS["loki_compactor_pending_delete_requests_count"], {(): figures.pending})
+    yield family(_SPECS["loki_compactor_oldest_pending_delete_request_age_seconds"], {(): age})
+
+
+def _of_compaction(counters: CompactionCounters) -> Iterator[Metric]:
+    done: dict[tuple[str, ...], float] = {(reason.value,): counters.jobs.get(reason.value, 0) for reason in Reason}
+    yield family(_SPECS["weir_compactions_total"], done)
+    dropped: dict[tuple[str, ...], float] = {
+        ("repeated",): counters.repeated_rows,
+        ("deleted",): counters.deleted_rows,
+        ("expired",): counters.expired_rows,
+    }
+    yield family(_SPECS["weir_compaction_dropped_rows_total"], dropped)
 
 
 def _of_tenants(tenants: dict[str, TenantFigures]) -> Iterator[Metric]:

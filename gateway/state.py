@@ -21,13 +21,13 @@ from gateway.turns import Turns
 from logql.result_cache import ResultCache
 from logql.source import Matcher, Source
 from storage.batch import Batch, Labels
-from storage.errors import StorageError
+from storage.errors import CorruptBlock, StorageError
 from storage.figures import Figures
 
 if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.push.streams import TenantStreams
-    from storage import BatchId, IndexStats, Receipt
+    from storage import BatchId, DeleteProgress, DeleteRecord, IndexStats, Receipt
 
 
 class NotReady(Exception):  # noqa: N818 - a state, not a mistake: the caller is to come back later
@@ -67,8 +67,26 @@ class LogStore(Source, Protocol):
     def index_stats(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> IndexStats:
         """How much of matching streams lies between start and end (ns)."""
 
+    def met_damage(self, error: CorruptBlock) -> bool:
+        """Whether the block that raised this is out of the way, so that the rest can be asked."""
+
+    def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
+        """What is not in an answer about a time range (ns) because its block is damaged."""
+
+    def delete(self, tenant: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
+        """Deletes what a query chooses between first and last (ns, both included); blocks until nobody sees it."""
+
+    def deletes(self, tenant: str) -> list[DeleteProgress]:
+        """A tenant's deletes of all times, oldest first."""
+
+    def cancel_delete(self, tenant: str, delete_id: str, *, force: bool = False) -> DeleteRecord:
+        """Calls a delete off."""
+
     def flush(self) -> None:
         """Blocks until everything is in blocks and durable."""
+
+    def compact(self) -> list[str]:
+        """Blocks until all blocks that may be joined are; returns what is wrong with others."""
 
     def close(self) -> None:
         """Syncs and closes; blocking."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from config import Settings
-from storage import BlockOptions, FlushOptions, StoreOptions, SyncMode
+from gateway.deletes import read_delete
+from gateway.retention_rules import retention_options
+from storage import BlockOptions, CompactionOptions, DeleteOptions, FlushOptions, StoreOptions, SyncMode
 
 _NS_PER_SECOND = 1_000_000_000
 
 
 def store_options(settings: Settings) -> StoreOptions:
-    """How the store of a server with these settings works."""
+    """How the store of a server with these settings works. Raises ConfigError for a selector that is none."""
     wal, memtable, block = settings.wal, settings.memtable, settings.block
     return StoreOptions(
         sync=SyncMode(wal.sync),
@@ -27,4 +29,11 @@ def store_options(settings: Settings) -> StoreOptions:
             row_group_size=block.row_group_size,
             compression_level=block.compression_level,
         ),
+        compaction=CompactionOptions(
+            enabled=settings.compaction.enabled,
+            level=settings.compaction.level,
+            max_block_size=settings.compaction.max_block_size,
+        ),
+        retention=retention_options(settings),
+        deletes=DeleteOptions(read_delete, settings.deletes.cancel_period / _NS_PER_SECOND),
     )

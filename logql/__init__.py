@@ -2,6 +2,7 @@
 
 from logql.ast import Expr, LogExpr, MetricExpr
 from logql.budget import Budget
+from logql.choosing import Chooser, choice
 from logql.engine import run_log_query
 from logql.entry_columns import EntryColumns
 from logql.errors import (
@@ -34,6 +35,7 @@ from logql.vectors import Sample
 
 __all__ = [
     "Budget",
+    "Chooser",
     "Direction",
     "Entry",
     "EntryColumns",
@@ -71,6 +73,7 @@ __all__ = [
     "Unit",
     "Vector",
     "check_entries_limit",
+    "choice",
     "format_query",
     "group_by_labels",
     "group_by_stream",

@@ -282,7 +282,7 @@ class _LogQuery:
             self._reader.check()
             ordered = np.sort(some)
             with self._reader.span(Stage.COLUMNS):
-                left = plan.run(batch, ordered).going_on()
+                left = plan.run(batch, ordered, self._reader.check).going_on()
             self._reader.left(Step.COLUMNS, len(left))
             kept = np.isin(some, left, assume_unique=True)
             wanted = some[kept]

@@ -20,6 +20,8 @@ from storage.batch import Labels
 _PUSHED_DOWN = frozenset({"count_over_time", "rate", "bytes_over_time", "bytes_rate", "sum_over_time"})
 """Aggregations that take the grouping of a `sum` around them: sums of sums are sums."""
 
+_ONE = np.ones(1, np.float64)
+
 BYTES = frozenset({"bytes_over_time", "bytes_rate"})
 """Aggregations of the bytes of lines."""
 
@@ -101,7 +103,7 @@ class Extractor:
             return unwrapped(frame, self._unwrap)
         if self._counts_bytes:
             return frame.lines.lengths[frame.at].astype(np.float64)
-        return np.ones(len(frame), np.float64)
+        return np.broadcast_to(_ONE, len(frame))
 
     def sample(self, row: Row) -> float | None:
         """The value of an entry that line filters have passed, whose other stages run here; None if it gives none."""

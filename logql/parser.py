@@ -69,6 +69,21 @@ def parse_log(text: str) -> LogExpr:
     return expr
 
 
+def parse_choice(text: str) -> LogExpr:
+    """As `parse_log`, but the selector may match every stream: what a delete chooses by.
+
+    Raises:
+        ParseError: as `parse`.
+        LogQueryExpected: it is a metric query.
+    """
+    expr = _parse_text(text)
+    check_depth(expr)
+    if not isinstance(expr, LogExpr):
+        raise LogQueryExpected
+    check_stages(expr)
+    return expr
+
+
 def parse_selector(text: str) -> Matchers:
     """The matchers of a query that must be a selector and nothing else: what labels and series are asked with.
 

@@ -85,22 +85,22 @@ def plan_text(
         for own, stage in zip(texts[:first], pipeline.line_filters, strict=True)
     ]
     planned = 0 if plan is None else plan.stages
+    parsers = [place for place, stage in enumerate(pipeline.stages) if isinstance(stage, _PARSERS)]
     others = [
-        _stage_text(own, stage, plan if place < planned else None)
+        _stage_text(own, stage, plan if place < planned else None, is_first=parsers[:1] == [place])
         for place, (own, stage) in enumerate(zip(texts[first:], pipeline.stages, strict=True))
     ]
     return PlanText(text, str(log.selector), (*filters, *others), by_columns)
 
 
-def _stage_text(text: str, stage: Runner, plan: ColumnPlan | None) -> StageText:
-    """One stage; `plan` if it is part of that."""
+def _stage_text(text: str, stage: Runner, plan: ColumnPlan | None, *, is_first: bool) -> StageText:
+    """One stage; `plan` if it is part of that. `is_first` of the parsers."""
     if not isinstance(stage, _PARSERS):
         return StageText(text, by_columns=plan is not None)
     if plan is None:
         return StageText(text, by_columns=False, labels=_labels(stage.hints))
-    return StageText(
-        text, by_columns=True, labels=plan.sought, literals=_groups((literal.text,) for literal in plan.literals)
-    )
+    literals = plan.literals if is_first else ()
+    return StageText(text, by_columns=True, labels=plan.sought, literals=_groups((one.text,) for one in literals))
 
 
 def _labels(hints: Hints) -> tuple[str, ...] | None:

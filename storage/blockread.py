@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from weakref import WeakSet
 
@@ -18,14 +17,24 @@ from storage.batch import I32, I64, Batch, Column, Pairs, Texts, empty_batch, te
 from storage.blockwrite import META
 from storage.errors import CorruptBlock
 from storage.footer import Footer, OriginRange, decode_footer
+from storage.kept import Kept
 from storage.pages import forget_pages, open_pages
 from storage.reading import EVERYTHING, Columns, Times
 from storage.rows import spans
 
 OPEN_READERS = 64
 """Parquet files that each thread keeps open. Opening one costs 0.8 ms; one open costs a mapping and its metadata."""
+READER_BYTES = 16 << 20
+"""Bytes of the footers of those: a footer of 100,000 streams has 3 MB."""
 FOOTERS = 256
 """Footers kept decoded in the process."""
+FOOTER_BYTES = 64 << 20
+"""Bytes that they take, about."""
+_SPAN_BYTES = 64
+_STREAM_BYTES = 80
+"""A stream's id and its share of what its label set is packed in."""
+_LABELS_BYTES = 2_000
+"""A stream whose label set is unpacked."""
 _FEW = 4
 """Lines are copied out of their pages when fewer than one in this many of those is wanted."""
 
@@ -45,6 +54,7 @@ class Block:
         deletes: ids of the deletes whose entries it was written without.
         streams: int32[k], stream numbers in this process' table.
         stream_min, stream_max: int64[k], ns, per stream.
+        compacted: whether compaction wrote it.
     """
 
     path: Path
@@ -59,6 +69,7 @@ class Block:
     streams: I32
     stream_min: I64
     stream_max: I64
+    compacted: bool = False
 
 
 class _Files:
@@ -85,13 +96,14 @@ def forget(path: Path) -> None:
     """Lets go of a file that nobody will read again, in every thread: what is mapped stays on disk."""
     for files in list(_all_files):
         files.open.pop(path, None)
+    _footers.pop(path)
     forget_pages(path)
 
 
 def open_reader(path: Path) -> pq.ParquetFile:
     """This thread's open file for a block; page checksums are verified as pages are read.
 
-    Raises CorruptBlock if it is no Parquet file, FileNotFoundError if it is gone.
+    Raises CorruptBlock if it is no Parquet file or gone.
     """
     found = _readers.open.get(path)
     if found is not None:
@@ -100,19 +112,40 @@ def open_reader(path: Path) -> pq.ParquetFile:
     try:
         reader = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise CorruptBlock(f"block {path}: {error}") from error
-    _readers.open[path] = reader
-    if len(_readers.open) > OPEN_READERS:
-        _readers.open.popitem(last=False)[1].close()
+        raise CorruptBlock(f"block {path}: {error}", path) from error
+    opened = _readers.open
+    opened[path] = reader
+    while len(opened) > 1 and (len(opened) > OPEN_READERS or _footer_bytes(opened) > READER_BYTES):
+        opened.popitem(last=False)[1].close()
     return reader
 
 
-@lru_cache(maxsize=FOOTERS)
+def _footer_bytes(opened: OrderedDict[Path, pq.ParquetFile]) -> int:
+    return sum([reader.metadata.serialized_size for reader in opened.values()])
+
+
+_footers: Kept[Path, Footer] = Kept(FOOTERS, FOOTER_BYTES)
+
+
 def read_footer(path: Path) -> Footer:
     """A block's footer. Raises CorruptBlock."""
-    return decode_footer(open_reader(path).metadata.metadata, path.name)
+    found = _footers.get(path)
+    if found is None:
+        found = _footers.put(path, made := _decoded(path), _size_of(made))
+    return found
+
+
+def _size_of(footer: Footer) -> int:
+    """Bytes that a decoded footer takes, about."""
+    per_stream = _LABELS_BYTES if isinstance(footer.streams, tuple) else _STREAM_BYTES
+    return len(footer.spans) * _SPAN_BYTES + len(footer.streams) * per_stream
+
+
+def _decoded(path: Path) -> Footer:
+    try:
+        return decode_footer(open_reader(path).metadata.metadata, path.name)
+    except CorruptBlock as error:
+        raise CorruptBlock(str(error), path) from error
 
 
 def stream_bounds(footer: Footer) -> tuple[I64, I64]:
@@ -174,7 +207,7 @@ def _metadata(
     chosen = [name for name in names if wanted is None or name in wanted]
     columns = [META + name for name in chosen]
     # Which keys the map column holds is not known before it is read.
-    has_rest = (wanted is None or bool(wanted)) and "meta" in open_reader(path).schema_arrow.names
+    has_rest = (wanted is None or bool(wanted)) and open_pages(path).has_column("meta")
     if has_rest:
         columns.append("meta")
     if not columns:
@@ -189,20 +222,20 @@ def _metadata(
 
     metadata = {}
     for name in chosen:
-        found = _column(column(META + name))
+        found = column_of(column(META + name))
         if found is not None:
             metadata[name] = found
-    return metadata, _pairs(column("meta")) if has_rest else None
+    return metadata, pairs_of(column("meta")) if has_rest else None
 
 
 def _read_group(path: Path, group: int, columns: list[str]) -> pa.Table:
     try:
         return open_reader(path).read_row_group(group, columns=columns, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise CorruptBlock(f"block {path}: row group {group}: {error}") from error
+        raise CorruptBlock(f"block {path}: row group {group}: {error}", path) from error
 
 
-def _column(array: pa.Array) -> Column | None:
+def column_of(array: pa.Array) -> Column | None:
     """A metadata column; None if no row has a value."""
     if array.null_count == len(array):
         return None
@@ -215,7 +248,8 @@ def _column(array: pa.Array) -> Column | None:
     return Column(codes, texts_from_arrow(array.drop_null()))
 
 
-def _pairs(array: pa.Array) -> Pairs | None:
+def pairs_of(array: pa.Array) -> Pairs | None:
+    """What a map column holds; None if no row has anything."""
     offsets = np.asarray(array.offsets.to_numpy(), np.int64)
     if offsets[-1] == offsets[0]:
         return None
@@ -246,11 +280,10 @@ def wanted_rows(
         end: ns, exclusive.
     """
     said = footer.spans
-    first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
-    here = slice(first, last)
-    chosen = first + np.flatnonzero(
-        accepted[said.stream[here]] & (said.max_ts[here] >= start) & (said.min_ts[here] < end)
-    )
+    # A list would be int64, and all groups would be copied to compare.
+    first, last = np.searchsorted(said.group, np.array([group, group + 1], said.group.dtype)).tolist()
+    chosen = first + np.flatnonzero(accepted[said.stream[first:last]])
+    chosen = chosen[(said.max_ts[chosen] >= start) & (said.min_ts[chosen] < end)]
     starts, counts = said.row[chosen], said.rows[chosen]
     if len(chosen) and bool((starts[1:] == starts[:-1] + counts[:-1]).all()):
         rows = np.arange(starts[0], starts[-1] + counts[-1])

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from storage.batch import I32, I64, MAX_COLUMNS, Batch, Column, Pairs
 from storage.footer import Footer, OriginRange, Spans, encode_footer
@@ -37,6 +39,11 @@ PAGE_BYTES = 512 << 10
 256 KiB make a file 1.4 % larger and cost a tenth more CPU, these 0.6 % and none against Arrow's 1 MiB."""
 PAGE_STEP = 256
 """Rows after which Arrow looks whether a page is full; 1,024, its default, are 300 KB of common lines."""
+
+
+SINK_BYTES = 1 << 20
+"""Bytes of a file collected before they are written: Arrow writes each page's header and each page by itself, and each
+write of its is a call of Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,38 @@ class Written:
     crc: int
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the metadata of a block's rows is laid out.
+
+    Attributes:
+        columns: keys that have a column of their own, sorted.
+        dictionaries: of each, whether as a dictionary.
+        has_rest: whether there are other keys, which share one.
+    """
+
+    columns: tuple[str, ...]
+    dictionaries: Mapping[str, bool]
+    has_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a block's footer says besides its rows; see storage.footer.Footer."""
+
+    tenant: str
+    day: int
+    generation: int
+    origins: tuple[OriginRange, ...]
+    sources: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+
+
 class _Sink(io.RawIOBase):
-    """A file that keeps the CRC32C of what was written to it."""
+    """A file that keeps the CRC32C of what was written to it.
+
+    Once it is closed it takes no more and says nothing: what Arrow had collected when a write failed goes nowhere.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -103,6 +140,8 @@ class _Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
+        if self.closed:
+            return len(data)
         view = bytes(data)
         write_all(self._fd, view)
         self.size += len(view)
@@ -164,6 +203,98 @@ def _heads(stream: I32, ts: I64) -> I64:
     return heads[: stretches(stream, ts, HOUR, heads)].copy()
 
 
+class BlockWriter:
+    """A block on its way to the disk, row group by row group."""
+
+    def __init__(
+        self,
+        path: Path,
+        streams: NDArray[np.integer],
+        names: Sequence[str],
+        table: StreamTable,
+        layout: Layout,
+        compression_level: int,
+    ) -> None:
+        """Begins the file at `path`, a temporary name.
+
+        Args:
+            path: the file.
+            streams: [k], numbers of streams in canonical text order; what `stream` of batches indexes.
+            names: their texts.
+            table: the tenant's.
+            layout: of the metadata.
+            compression_level: zstd's.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._streams = streams
+        self._names = names
+        self._stream_table = table
+        self._layout = layout
+        self._spans: list[Spans] = []
+        self.schema = _schema(layout)
+        self._sink = _Sink(path)
+        self._collected = pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), SINK_BYTES)
+        self._writer = pq.ParquetWriter(
+            self._collected,
+            self.schema,
+            compression="zstd",
+            compression_level=compression_level,
+            use_dictionary=["stream", *(META + key for key in layout.columns if layout.dictionaries[key])],
+            column_encoding={"ts": "DELTA_BINARY_PACKED", "line": "DELTA_LENGTH_BYTE_ARRAY"},
+            write_statistics=["stream", "ts"],
+            write_page_checksum=True,
+            data_page_size=PAGE_BYTES,
+            write_batch_size=PAGE_STEP,
+        )
+
+    def add(self, batch: Batch) -> None:
+        """Writes a row group. Raises OSError."""
+        self._writer.write_table(_table(batch, self._names, self._layout, self.schema), row_group_size=len(batch))
+        self._spans.append(_spans(len(self._spans), batch))
+
+    def sync(self) -> None:
+        """Makes durable what is complete so far: no sync of the log waits for much then. Raises OSError."""
+        self._collected.flush()
+        self._sink.sync()
+
+    def finish(self, identity: Identity) -> Written:
+        """Writes the footer, of the streams that rows came of, and syncs. Raises OSError."""
+        self._collected.flush()  # so that the sink knows all that precedes the footer
+        spans = _join_spans(self._spans)
+        used, local = np.unique(spans.stream, return_inverse=True)
+        streams = self._streams[used]
+        footer = Footer(
+            tenant=identity.tenant,
+            day=identity.day,
+            generation=identity.generation,
+            streams=tuple(self._stream_table[number] for number in streams.tolist()),
+            stream_ids=tuple(self._stream_table.ids[streams].tolist()),
+            spans=replace(spans, stream=local.astype(np.int32)),
+            origins=identity.origins,
+            sources=identity.sources,
+            columns=self._layout.columns,
+            deletes=identity.deletes,
+        )
+        self._writer.add_key_value_metadata(encode_footer(footer, self._sink.size, self._sink.crc))
+        self._writer.close()
+        self._collected.flush()
+        self._sink.sync()
+        return Written(footer, self._sink.size, self._sink.crc)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._writer.close()
+        finally:
+            self._sink.close()
+
+
 def write_block(
     path: Path,
     parts: Sequence[Batch],
@@ -181,54 +312,19 @@ def write_block(
     columns, has_rest = _choose_columns(parts)
     dictionaries = {key: _is_dictionary(key, parts) for key in columns}
     names = [labels_text(table[number]) for number in rows.streams.tolist()]
-    schema = _schema(columns, dictionaries, has_rest)
+    layout = Layout(tuple(columns), dictionaries, has_rest)
     in_columns = not has_rest and all(part.rest is None for part in parts)
     gatherer = Gatherer(parts, dictionaries if in_columns else {})
     pairs = None if in_columns else PairGatherer(parts, columns)
-    spans: list[Spans] = []
-    sink = _Sink(path)
-    writer = pq.ParquetWriter(
-        pa.PythonFile(sink, mode="w"),
-        schema,
-        compression="zstd",
-        compression_level=options.compression_level,
-        use_dictionary=["stream", *(META + key for key in columns if dictionaries[key])],
-        column_encoding={"ts": "DELTA_BINARY_PACKED", "line": "DELTA_LENGTH_BYTE_ARRAY"},
-        write_statistics=["stream", "ts"],
-        write_page_checksum=True,
-        data_page_size=PAGE_BYTES,
-        write_batch_size=PAGE_STEP,
-    )
-    try:
-        for number, (start, stop) in enumerate(_row_groups(rows.lengths, options)):
+    with BlockWriter(path, rows.streams, names, table, layout, options.compression_level) as writer:
+        for start, stop in _row_groups(rows.lengths, options):
             here = slice(start, stop)
             batch = gatherer.take(rows.order[here], rows.stream[here], rows.ts[here], rows.lengths[here])
             if pairs is not None:
                 metadata, rest = pairs.take(rows.order[here])
                 batch = replace(batch, metadata=metadata, rest=rest)
-            writer.write_table(_table(batch, names, columns, dictionaries, schema), row_group_size=stop - start)
-            spans.append(_spans(number, batch))
-        footer = Footer(
-            tenant=tenant,
-            day=rows.day,
-            generation=generation,
-            streams=tuple(table[stream] for stream in rows.streams.tolist()),
-            stream_ids=tuple(table.ids[rows.streams].tolist()),
-            spans=_join_spans(spans),
-            origins=tuple(origins),
-            sources=tuple(sources),
-            columns=tuple(columns),
-            deletes=tuple(deletes),
-        )
-        writer.add_key_value_metadata(encode_footer(footer, sink.size, sink.crc))
-        writer.close()
-        sink.sync()
-    finally:
-        try:
-            writer.close()
-        finally:
-            sink.close()
-    return Written(footer, sink.size, sink.crc)
+            writer.add(batch)
+        return writer.finish(Identity(tenant, rows.day, generation, tuple(origins), tuple(sources), tuple(deletes)))
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -257,16 +353,16 @@ def _is_dictionary(key: str, parts: Sequence[Batch]) -> bool:
     return 2 * sum(len(column.values) for column in columns) <= sum(len(column.codes) for column in columns)
 
 
-def _schema(columns: Sequence[str], dictionaries: dict[str, bool], has_rest: bool) -> pa.Schema:
+def _schema(layout: Layout) -> pa.Schema:
     fields = [
         pa.field("stream", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("ts", pa.timestamp("ns"), nullable=False),
         pa.field("line", pa.large_binary(), nullable=False),
     ]
-    for key in columns:
-        kind = pa.dictionary(pa.int32(), pa.large_string()) if dictionaries[key] else pa.large_string()
+    for key in layout.columns:
+        kind = pa.dictionary(pa.int32(), pa.large_string()) if layout.dictionaries[key] else pa.large_string()
         fields.append(pa.field(META + key, kind))
-    if has_rest:
+    if layout.has_rest:
         fields.append(pa.field("meta", pa.map_(pa.string(), pa.large_string())))
     return pa.schema(fields)
 
@@ -282,14 +378,8 @@ def _row_groups(lengths: I64, options: BlockOptions) -> Iterator[tuple[int, int]
         start = stop
 
 
-def _table(
-    batch: Batch,
-    names: Sequence[str],
-    columns: Sequence[str],
-    dictionaries: dict[str, bool],
-    schema: pa.Schema,
-) -> pa.Table:
-    """The row group; a row's `stream` is its place in `names`, and it has no metadata as columns but `columns`."""
+def _table(batch: Batch, names: Sequence[str], layout: Layout, schema: pa.Schema) -> pa.Table:
+    """The row group; a row's `stream` is its place in `names`, and it has no metadata as columns but those."""
     places = np.zeros(len(names), np.int32)
     used = np.flatnonzero(np.bincount(batch.stream))
     places[used] = np.arange(len(used), dtype=np.int32)
@@ -300,8 +390,11 @@ def _table(
         pa.Array.from_buffers(pa.timestamp("ns"), len(batch), [None, pa.py_buffer(batch.ts)]),
         batch.lines.to_arrow(),
     ]
-    arrays += [_arrow_column(batch.metadata.get(key), len(batch), dictionary=dictionaries[key]) for key in columns]
-    if "meta" in schema.names:
+    arrays += [
+        _arrow_column(batch.metadata.get(key), len(batch), dictionary=layout.dictionaries[key])
+        for key in layout.columns
+    ]
+    if layout.has_rest:
         arrays.append(_arrow_map(batch.rest, len(batch)))
     return pa.Table.from_arrays(arrays, schema=schema)
 

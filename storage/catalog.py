@@ -7,7 +7,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from storage.blockread import read_footer, stream_bounds
 from storage.blockwrite import Written
 from storage.errors import CorruptBlock, CorruptCatalog, StorageError
 from storage.footer import Footer, OriginRange
+from storage.setaside import SetAside
 
 log = logging.getLogger("weir.storage")
 
@@ -91,9 +92,15 @@ def block_row(path: str, block: Written) -> BlockRow:
 class Catalog:
     """index.db. Used by storage's own threads only, never by the event loop."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Opens or makes it; brings it in line with the files that are there. Raises StorageError, OSError."""
+    def __init__(self, data_dir: Path, aside: SetAside | None = None) -> None:
+        """Opens or makes it; brings it in line with the files that are there.
+
+        Blocks whose footer cannot be read are set aside, or without `aside` passed over.
+
+        Raises StorageError, OSError.
+        """
         self._data_dir = data_dir
+        self._aside = aside
         self._lock = threading.Lock()
         self._db = self._open()
         try:
@@ -126,24 +133,50 @@ class Catalog:
         replaced = {source for sources in known.values() for source in sources}
         replaced |= {source for footer in found.values() for source in footer.sources}
         gone = sorted(name for name, path in present.items() if path.stem in replaced)
-        self.add([(name, Written(footer, *file_checksum(present[name]))) for name, footer in found.items()], gone)
+        new = {name: footer for name, footer in found.items() if name not in gone}
+        self.add([(name, Written(footer, *file_checksum(present[name]))) for name, footer in new.items()], gone)
         for name in gone:
             present.pop(name).unlink()
             log.info("block %s is removed: another holds its rows", name)
         missing = sorted(known.keys() - present.keys() - set(gone))
         for name in missing:
+            if (self._data_dir / "quarantine" / name).exists():
+                continue
             log.error("block %s is in index.db but its file is gone: its rows are lost", name)
         self.add([], missing)
+        self._prune(root)
 
-    @staticmethod
-    def _new_footers(paths: dict[str, Path]) -> dict[str, Footer]:
+    def _prune(self, root: Path) -> None:
+        """Forgets streams that no block has any more, and folders of days without blocks: of both there come years."""
+        known: dict[str, list[bytes]] = {}
+        for tenant, number in self._db.execute("SELECT tenant, id FROM streams ORDER BY tenant, id"):
+            known.setdefault(tenant, []).append(number)
+        ids = {tenant: np.frombuffer(b"".join(found), ">u8").astype(np.uint64) for tenant, found in known.items()}
+        used = {tenant: np.zeros(len(found) + 1, np.bool_) for tenant, found in ids.items()}
+        last: tuple[str, bytes] | None = None
+        for tenant, some in self._db.execute("SELECT tenant, stream_ids FROM blocks ORDER BY path"):
+            if (tenant, some) != last and tenant in ids:  # neighbours often have the same streams
+                used[tenant][np.searchsorted(ids[tenant], np.frombuffer(some, "<u8"))] = True
+            last = (tenant, some)
+        with self._lock, self._db:
+            for tenant, numbers in known.items():
+                gone = [(tenant, numbers[at]) for at in np.flatnonzero(~used[tenant][:-1]).tolist()]
+                self._db.executemany("DELETE FROM streams WHERE tenant = ? AND id = ?", gone)
+        for folder in root.glob("*/*"):
+            with contextlib.suppress(OSError):  # it is not empty, or no folder
+                folder.rmdir()
+
+    def _new_footers(self, paths: dict[str, Path]) -> dict[str, Footer]:
         """The footers of those that have a good one."""
         found = {}
         for name, path in paths.items():
             try:
                 found[name] = read_footer(path)
             except CorruptBlock as error:
-                log.error("%s; it is left aside", error)  # noqa: TRY400 - the message names file and fault
+                if self._aside is not None:
+                    self._aside.take_unread(path, str(error))
+                else:
+                    log.error("%s; it is passed over", error)  # noqa: TRY400 - the message names file and fault
         return found
 
     def add(self, blocks: Iterable[tuple[str, Written]], gone: Iterable[str] = ()) -> list[BlockRow]:
@@ -217,6 +250,15 @@ class Catalog:
                 deletes=frozenset(json.loads(deletes)),
             )
 
+    def crc_of(self, path: str) -> int | None:
+        """The CRC32C of the file of a listed block. Raises StorageError."""
+        try:
+            with self._lock:
+                found = self._db.execute("SELECT crc FROM blocks WHERE path = ?", (path,)).fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(f"index.db cannot be read: {error}") from error
+        return None if found is None else int(found[0])
+
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
@@ -249,8 +291,10 @@ def file_checksum(path: Path) -> tuple[int, int]:
     return size, crc
 
 
-def open_database(path: Path, schema: str, version: int, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
-    """A SQLite file in WAL mode with the given tables.
+def open_database(
+    path: Path, schema: str, version: int, *, older: Collection[int] = (), synchronous: str = "NORMAL"
+) -> sqlite3.Connection:
+    """A SQLite file in WAL mode with the given tables; one of an `older` version has some of them, and gets the rest.
 
     Raises:
         CorruptCatalog: it is not one, is damaged, or is of another version.
@@ -264,7 +308,7 @@ def open_database(path: Path, schema: str, version: int, *, synchronous: str = "
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, version):
+        if found not in (0, version, *older):
             raise CorruptCatalog(f"{path} has version {found}, which this version of Weir does not know")
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise CorruptCatalog(f"{path} is damaged")

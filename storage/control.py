@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from storage.catalog import open_database
 from storage.errors import CorruptCatalog, StorageError
@@ -16,10 +19,73 @@ CREATE TABLE IF NOT EXISTS batch_ids (
     tenant TEXT NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS batch_ids_at ON batch_ids (at);
+CREATE TABLE IF NOT EXISTS deletes (
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, query TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    who TEXT NOT NULL, created INTEGER NOT NULL, due INTEGER NOT NULL,
+    origin TEXT NOT NULL, seq INTEGER NOT NULL, generation INTEGER NOT NULL,
+    blocks INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    status TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deletes_of_tenant ON deletes (tenant, created);
 """
-VERSION = 1
+VERSION = 2
+_OLDER = (1,)
+"""Versions whose tables are among those of this one."""
 KEEP_IDS = 7 * 86_400
 """Seconds for which a batch id is remembered (README: a sender may try again for a week)."""
+
+
+class DeleteStatus(StrEnum):
+    """Where a delete is: accepted, being carried out, carried out, called off."""
+
+    RECEIVED = "received"
+    STARTED = "started"
+    PROCESSED = "processed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """A delete, kept for good: who asked for what and when, and what became of it.
+
+    Attributes:
+        id: of the request.
+        tenant: whose entries.
+        query: which, as written.
+        first, last: ns, both included.
+        who: whoever asked, as the door tells it.
+        created: ns.
+        due: ns, from when it may be carried out; until then it can be called off.
+        origin: hex, of the log's records.
+        seq: number of the last record before it; 0 if there was none.
+        generation: of the last block that may have entries of it.
+        blocks, bytes: that it reached when it was accepted: files, and their sizes.
+        status: where it is.
+        started: ns when the first block was begun to be rewritten; 0: not yet.
+        ended: ns when it was carried out or called off; 0: not yet.
+    """
+
+    id: str
+    tenant: str
+    query: str
+    first: int
+    last: int
+    who: str
+    created: int
+    due: int
+    origin: str
+    seq: int
+    generation: int
+    blocks: int
+    bytes: int
+    status: DeleteStatus = DeleteStatus.RECEIVED
+    started: int = 0
+    ended: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither carried out nor called off."""
+        return self.status in (DeleteStatus.RECEIVED, DeleteStatus.STARTED)
 
 
 class Control:
@@ -29,10 +95,10 @@ class Control:
         """Opens or makes it. Raises CorruptCatalog, which tells how to go on."""
         self._lock = threading.Lock()
         try:
-            self._db = open_database(data_dir / "control.db", _SCHEMA, VERSION, synchronous="FULL")
+            self._db = open_database(data_dir / "control.db", _SCHEMA, VERSION, older=_OLDER, synchronous="FULL")
         except CorruptCatalog as error:
             raise CorruptCatalog(
-                f"{error}. It holds what must not be forgotten (batch ids, later deletes and keys): restore it from a "
+                f"{error}. It holds what must not be forgotten (batch ids, deletes, later keys): restore it from a "
                 f"backup; only if there is none, move control.db away and start again"
             ) from error
 
@@ -59,6 +125,49 @@ class Control:
         except sqlite3.Error as error:
             raise StorageError(f"control.db cannot be written: {error}") from error
 
+    # -- deletes
+
+    def add_delete(self, delete: DeleteRecord) -> None:
+        """Keeps a delete; durable on return. Raises StorageError if control.db cannot be written."""
+        self._write_delete(
+            "INSERT INTO deletes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [getattr(delete, field.name) for field in fields(delete)],
+        )
+
+    def update_delete(self, delete: DeleteRecord) -> None:
+        """Writes a known delete's status, started and ended; durable on return.
+
+        Raises StorageError if control.db cannot be written.
+        """
+        self._write_delete(
+            "UPDATE deletes SET status = ?, started = ?, ended = ? WHERE id = ?",
+            [delete.status, delete.started, delete.ended, delete.id],
+        )
+
+    def _write_delete(self, statement: str, values: list[Any]) -> None:
+        try:
+            with self._lock, self._db:
+                self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise StorageError(f"control.db cannot be written: {error}") from error
+
+    def deletes(self, tenant: str | None = None) -> list[DeleteRecord]:
+        """All deletes, or those of a tenant, by when they were accepted. Raises StorageError."""
+        try:
+            with self._lock:
+                rows = self._db.execute(
+                    "SELECT * FROM deletes WHERE ?1 IS NULL OR tenant = ?1 ORDER BY created, id", (tenant,)
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"control.db cannot be read: {error}") from error
+        return [_delete_record(row) for row in rows]
+
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+
+def _delete_record(row: Sequence[Any]) -> DeleteRecord:
+    """A row of `deletes`, whose columns are the fields."""
+    values = dict(zip((field.name for field in fields(DeleteRecord)), row, strict=True))
+    return DeleteRecord(**values | {"status": DeleteStatus(values["status"])})

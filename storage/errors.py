@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class StorageError(Exception):
     """Base of everything storage raises on purpose."""
@@ -34,8 +36,31 @@ class CorruptSegment(StorageError):  # noqa: N818 - named for what happened
 
 
 class CorruptBlock(StorageError):  # noqa: N818 - named for what happened
-    """A block's footer or a page fails its checksum; the text names the file."""
+    """A block's footer or a page fails its checksum, or its file is gone; the text names it.
+
+    Attributes:
+        path: the file, where it is known.
+    """
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class CorruptCatalog(StorageError):  # noqa: N818 - named for what happened
     """A SQLite file cannot be read; the text says how to go on."""
+
+
+class BadDelete(StorageError):  # noqa: N818 - named for what happened
+    """A delete's query cannot be read."""
+
+
+class UnknownDelete(StorageError):  # noqa: N818 - named for what happened
+    """A tenant has no delete of that id that is still to be carried out, or ever was."""
+
+    def __init__(self) -> None:
+        super().__init__("could not find delete request with given id")
+
+
+class DeleteBegun(StorageError):  # noqa: N818 - named for what happened
+    """A delete cannot be called off: it is being carried out, or is done."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,10 @@ SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 FLUSH_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds for a flush of the whole memtable."""
+
+TENANTS = 10
+NAMES = 20
+"""Tenants, and label names of each, whose values are counted for all to see: a series each in whatever scrapes them."""
 
 BLOCK_AGE_BUCKETS = (60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 36000.0, 43200.0, 57600.0)
 BLOCK_HOURS_BUCKETS = tuple(float(hours) for hours in range(1, 9))
@@ -61,6 +68,26 @@ def _edges(bounds: tuple[float, ...]) -> NDArray[np.float64]:
     return np.array(bounds, np.float64)
 
 
+class LabelCounts(Protocol):
+    """What is asked of a tenant's stream table."""
+
+    @property
+    def pair_count(self) -> int:
+        """Distinct label pairs."""
+
+    def cardinality(self, most: int) -> list[tuple[str, int]]:
+        """(label name, its distinct values), at most so many, those with most values first."""
+
+
+def label_values(tables: Mapping[str, LabelCounts]) -> dict[str, list[tuple[str, int]]]:
+    """The label names with most distinct values, of the tenants with most label pairs: TENANTS and NAMES at most.
+
+    Nothing is walked but the tenants and the names of those that are chosen: tables count as they grow.
+    """
+    largest = heapq.nsmallest(TENANTS, tables.items(), key=lambda item: (-item[1].pair_count, item[0]))
+    return {tenant: found for tenant, table in largest if (found := table.cardinality(NAMES))}
+
+
 class FlushReason(StrEnum):
     """Why rows became blocks, in Loki's words."""
 
@@ -88,6 +115,52 @@ class BlockShapes:
     entries: Histogram = field(default_factory=lambda: Histogram(BLOCK_ENTRIES_BUCKETS))
     size: Histogram = field(default_factory=lambda: Histogram(BLOCK_SIZE_BUCKETS))
     encode: Histogram = field(default_factory=lambda: Histogram(BLOCK_ENCODE_BUCKETS))
+
+
+@dataclass(slots=True)
+class CompactionCounters:
+    """Totals of compaction since the start.
+
+    Attributes:
+        jobs: carried out, by reason.
+        failures: that were not, and left the blocks as they were.
+        blocks_read, bytes_read: files that were merged.
+        blocks_written, bytes_written: files that came of it.
+        repeated_rows, deleted_rows, expired_rows: left out.
+        cpu_seconds: of the thread.
+        pending: blocks that are to be merged as things are.
+        seconds: a job took.
+    """
+
+    jobs: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
+    blocks_read: int = 0
+    bytes_read: int = 0
+    blocks_written: int = 0
+    bytes_written: int = 0
+    repeated_rows: int = 0
+    deleted_rows: int = 0
+    expired_rows: int = 0
+    cpu_seconds: float = 0.0
+    pending: int = 0
+    seconds: Histogram = field(default_factory=lambda: Histogram(FLUSH_BUCKETS))
+
+
+class DropReason(StrEnum):
+    """Why a block was taken off the disk."""
+
+    AGE = "age"
+    TOTAL_SIZE = "total_size"
+    FREE_SPACE = "free_space"
+
+
+@dataclass(slots=True)
+class DropCounters:
+    """Blocks that retention took off the disk since the start, for one reason."""
+
+    blocks: int = 0
+    rows: int = 0
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +204,21 @@ class TenantFigures:
     stored_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteFigures:
+    """Deletes of all times.
+
+    Attributes:
+        by_status: (tenant, status) -> how many.
+        pending: that are neither carried out nor called off.
+        oldest: ns when the oldest of those was accepted; None without any.
+    """
+
+    by_status: dict[tuple[str, str], int] = field(default_factory=dict)
+    pending: int = 0
+    oldest: int | None = None
+
+
 @dataclass(slots=True)
 class Counters:
     """Totals since the start, and whether the last write to the log was refused (`refusing`).
@@ -160,6 +248,16 @@ class Counters:
     wal_sync: Histogram = field(default_factory=lambda: Histogram(SYNC_BUCKETS))
     wal_truncate: Histogram = field(default_factory=lambda: Histogram(FLUSH_BUCKETS))
     flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_BUCKETS))
+    compaction: CompactionCounters = field(default_factory=CompactionCounters)
+    dropped: dict[DropReason, DropCounters] = field(
+        default_factory=lambda: {reason: DropCounters() for reason in DropReason}
+    )
+
+    @property
+    def write_amplification(self) -> float:
+        """Bytes of all blocks written over bytes of those that flushes wrote; 1 if they wrote none."""
+        flushed = self.flushed_bytes
+        return (flushed + self.compaction.bytes_written) / flushed if flushed else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +266,7 @@ class Figures:
 
     Attributes:
         counters, replay, tenants: totals, the last start, and each tenant's share.
+        label_values: as of `label_values`.
         memory_chunks: runs in memory.
         memory_bytes: of those.
         memory_label_bytes: bytes of the label names and values of the streams in memory.
@@ -178,6 +277,9 @@ class Figures:
         queued_batches: that wait for the log.
         flush_queue: tenants whose rows a flush has taken and not stored yet.
         flush_failing: the last flush failed.
+        blocks_set_aside: damaged ones in quarantine.
+        deletes: of all times.
+        clock_ahead: ns by which the time of day is ahead of the clock that retention removes by.
     """
 
     counters: Counters
@@ -195,3 +297,7 @@ class Figures:
     queued_batches: int
     flush_queue: int
     flush_failing: bool = False
+    label_values: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    blocks_set_aside: int = 0
+    deletes: DeleteFigures = field(default_factory=DeleteFigures)
+    clock_ahead: int = 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from storage.memtable import Run, join_runs
 from storage.record import Request, Section
 from storage.reserve import Reserve
 from storage.segment import sync_directory
-from storage.state import State, Tenant
+from storage.state import State, Tenant, View
 from storage.streams import StreamTable
 from storage.ulid import new_ulid
 from storage.wal import DISK_FULL, Wal
@@ -58,6 +60,21 @@ class FlushOptions:
     max_age: float = 1800.0
     small_tenant: int = 1 << 20
     small_tenant_max_age: float = 7200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in the order of arrival.
+
+    Attributes:
+        seq: number of the last WAL record before it; 0 if there was none.
+        segment: no later WAL segment has a record before it.
+        generation: of the last block before it.
+    """
+
+    seq: int
+    segment: int
+    generation: int
 
 
 class Flusher:
@@ -135,6 +152,32 @@ class Flusher:
                     self._state.lock.notify_all()
             self._counters.flushes += 1
         give_back()
+
+    @contextmanager
+    def bring_to_blocks(self, tenant: Tenant, concerned: Callable[[View], bool]) -> Iterator[Moment]:
+        """Moves a tenant's memory to blocks, if it is concerned; no flush writes blocks for the time of the context.
+
+        Args:
+            tenant: whose.
+            concerned: asked, while nothing is committed, whether the tenant's memory has to go.
+
+        Yields:
+            What came before `concerned` was asked: all of it that is concerned is in blocks of the view, whose
+            generation is no later than the moment's. What comes after it will be in blocks of a later one.
+
+        Raises:
+            OSError, StorageError: it failed; all rows are still in memory and in the log.
+        """
+        with self._flush_lock:
+            with self._writer.commit_lock, self._state.lock:
+                upto, segment = self._wal.next_seq - 1, self._wal.segment
+                moves = concerned(tenant.view) and bool(tenant.view.memory)
+                if moves:
+                    tenant.set_view(tenant.view.with_frozen())
+            if moves:
+                self._reason = FlushReason.FORCED
+                self._write_tenant(tenant)
+            yield Moment(upto, segment, self._generation - 1)
 
     # -- the thread
 
@@ -344,4 +387,5 @@ def block_of(data_dir: Path, table: StreamTable, row: BlockRow) -> Block:
         streams=table.numbers(row.stream_ids),
         stream_min=row.stream_min,
         stream_max=row.stream_max,
+        compacted=bool(row.sources),
     )

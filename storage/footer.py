@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import google_crc32c
 import msgspec
 import numpy as np
+import zstandard
 
 from storage.batch import I32, I64, Labels
 from storage.errors import CorruptBlock
 
 VERSION = 1
+PACKED_VERSION = 2
+"""Of a value of `weir` that is one of version 1, packed."""
+PACK_FROM = 256 << 10
+"""Bytes from which the value of `weir` is packed. That of 100,000 streams has 29 MB, packed 3 MB: who has a file open
+holds it, and each flush writes one."""
+_MAX_UNPACKED = 4 << 30
 KEY = b"weir"
 CRC_KEY = b"weir.crc32c"
 DATA_KEY = b"weir.data"
@@ -75,7 +85,7 @@ class Footer:
         tenant: whose.
         day: days since the epoch; every row's ts is of this day (UTC).
         generation: place in order of arrival: rows of a smaller one arrived earlier.
-        streams: label sets in canonical text order.
+        streams: label sets in canonical text order. Of a packed footer they are unpacked each time they are asked for.
         stream_ids: their stable ids.
         spans: where each stream's rows stand.
         origins: the WAL records whose rows it holds.
@@ -87,7 +97,7 @@ class Footer:
     tenant: str
     day: int
     generation: int
-    streams: tuple[Labels, ...]
+    streams: Sequence[Labels]
     stream_ids: tuple[int, ...]
     spans: Spans
     origins: tuple[OriginRange, ...]
@@ -103,13 +113,15 @@ class Footer:
 
 def encode_footer(footer: Footer, data_size: int, data_crc: int) -> dict[bytes, bytes]:
     """The key-value metadata of a Parquet file with so many bytes, of this CRC32C, before its footer."""
-    body = msgspec.json.encode(
+    body = _packed(
         {
             "version": VERSION,
             "tenant": footer.tenant,
             "day": footer.day,
             "generation": footer.generation,
-            "streams": [dict(labels) for labels in footer.streams],
+            "streams": msgspec.Raw(
+                b"[" + b",".join([msgspec.json.encode(dict(some)) for some in footer.streams]) + b"]"
+            ),
             "stream_ids": [f"{number:016x}" for number in footer.stream_ids],
             "spans": {name: getattr(footer.spans, name).tolist() for name in _SPAN_TYPES},
             "origins": [(item.origin, item.first, item.last) for item in footer.origins],
@@ -136,20 +148,105 @@ def decode_footer(metadata: dict[bytes, bytes] | None, name: str) -> Footer:
     if b"%08x" % google_crc32c.value(body + metadata.get(DATA_KEY, b"")) != metadata.get(CRC_KEY):
         raise CorruptBlock(f"block {name}: the checksum of the footer's keys `weir` and `weir.data` is wrong")
     try:
-        said = msgspec.json.decode(body)
-        if said["version"] != VERSION:
-            raise CorruptBlock(f"block {name}: format version {said['version']} is not known to this version of Weir")
+        plain = unpacked(body)
+        said = msgspec.json.decode(plain, type=_Said)
+        if said.version != VERSION:
+            raise CorruptBlock(f"block {name}: format version {said.version} is not known to this version of Weir")
+        ids = tuple([int(number, 16) for number in said.stream_ids])
         return Footer(
-            tenant=said["tenant"],
-            day=said["day"],
-            generation=said["generation"],
-            streams=tuple(tuple(sorted(labels.items())) for labels in said["streams"]),
-            stream_ids=tuple(int(number, 16) for number in said["stream_ids"]),
-            spans=Spans(**{key: np.array(said["spans"][key], dtype) for key, dtype in _SPAN_TYPES.items()}),
-            origins=tuple(OriginRange(*item) for item in said["origins"]),
-            sources=tuple(said["sources"]),
-            columns=tuple(said["columns"]),
-            deletes=tuple(said.get("deletes", ())),
+            tenant=said.tenant,
+            day=said.day,
+            generation=said.generation,
+            streams=_label_sets(said.streams) if plain is body else _PackedStreams(body, len(ids)),
+            stream_ids=ids,
+            spans=Spans(**{key: _numbers(said.spans[key], dtype) for key, dtype in _SPAN_TYPES.items()}),
+            origins=tuple(OriginRange(*item) for item in said.origins),
+            sources=tuple(said.sources),
+            columns=tuple(said.columns),
+            deletes=tuple(said.deletes),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptBlock(f"block {name}: the footer's key `weir` cannot be read: {error}") from error
+
+
+class _Said(msgspec.Struct):
+    """What `weir` says, the parts that may be long as their text."""
+
+    version: int
+    tenant: str
+    day: int
+    generation: int
+    streams: msgspec.Raw
+    stream_ids: list[str]
+    spans: dict[str, msgspec.Raw]
+    origins: list[tuple[str, int, int]]
+    sources: list[str]
+    columns: list[str]
+    deletes: list[str] = []
+
+
+def _numbers(text: msgspec.Raw, dtype: type[np.generic]) -> Any:
+    return np.array(msgspec.json.decode(text, type=list[int]), dtype)
+
+
+def _label_sets(text: msgspec.Raw) -> tuple[Labels, ...]:
+    found = msgspec.json.decode(text, type=list[dict[str, str]])
+    return tuple([tuple(sorted(labels.items())) for labels in found])
+
+
+class _PackedStreams(Sequence[Labels]):
+    """The label sets of a packed footer: as objects, those of many streams would take most of a server's memory."""
+
+    __slots__ = ("_body", "_count")
+
+    def __init__(self, body: bytes, count: int) -> None:
+        self._body = body
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Any:
+        return iter(self._all())
+
+    @overload
+    def __getitem__(self, number: int) -> Labels: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Labels]: ...
+    def __getitem__(self, number: int | slice) -> Labels | Sequence[Labels]:
+        return self._all()[number]
+
+    def _all(self) -> tuple[Labels, ...]:
+        return _label_sets(msgspec.json.decode(unpacked(self._body), type=_Said).streams)
+
+
+class _Envelope(msgspec.Struct):
+    """A packed value. What it replaces stays readable for whoever reads blocks with other tools (docs/parquet.md)."""
+
+    version: int
+    sources: Sequence[str] = ()
+    packed: str = ""
+
+
+def _packed(said: dict[str, Any]) -> bytes:
+    """The value of `weir`: JSON, packed from a certain size on."""
+    plain = msgspec.json.encode(said)
+    if len(plain) < PACK_FROM:
+        return plain
+    packed = base64.b64encode(zstandard.ZstdCompressor(level=3).compress(plain)).decode()
+    return msgspec.json.encode(_Envelope(PACKED_VERSION, said["sources"], packed))
+
+
+def unpacked(body: bytes) -> bytes:
+    """The JSON of version 1 of a value of `weir` whose checksum is right; `body` itself if it is that.
+
+    Raises ValueError, msgspec's errors among them, if it is neither that nor packed.
+    """
+    # Written by this version, a packed one begins so; anything else is left to who reads it.
+    if not body.startswith(b'{"version":2,'):
+        return body
+    try:
+        raw = base64.b64decode(msgspec.json.decode(body, type=_Envelope).packed, validate=True)
+        return zstandard.ZstdDecompressor().decompress(raw, max_output_size=_MAX_UNPACKED)
+    except (binascii.Error, zstandard.ZstdError) as error:
+        raise ValueError(f"it cannot be unpacked: {error}") from error

@@ -52,6 +52,12 @@ class Leases:
         """Files that wait for their readers."""
         return len(self._waiting)
 
+    @property
+    def waiting_paths(self) -> tuple[Path, ...]:
+        """Those files."""
+        with self._lock:
+            return tuple(path for _, path in self._waiting)
+
     def sweep(self) -> list[Path]:
         """Removes what nobody reads, durably; returns it. What cannot be removed now is tried again."""
         with self._lock:

@@ -12,6 +12,9 @@ from pathlib import Path
 from storage.errors import DirectoryLocked, StorageError
 from storage.segment import sync_directory
 
+RESTORING = "restore.tmp"
+"""Folder in a data directory in which a restore gathers its files. While `origin` is not beside it, it is not over."""
+
 
 class DirectoryLock:
     """Held by the one process that may write to a data directory; the kernel drops it when the process ends."""
@@ -49,6 +52,10 @@ def read_origin(data_dir: Path) -> bytes:
         if not re.fullmatch("[0-9a-f]{32}", text):
             raise StorageError(f"{path} is damaged: it holds 32 hex digits, which every segment of the log repeats")
         return bytes.fromhex(text)
+    if (data_dir / RESTORING).exists():
+        raise StorageError(
+            f"a restore to {data_dir} was cut short; run `weir restore` again, into a directory with nothing in it"
+        )
     origin = os.urandom(16)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w") as file:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import threading
 import zlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,13 @@ import zstandard
 
 from storage.batch import I64, U8, Texts
 from storage.errors import CorruptBlock
+from storage.kept import Kept
 from storage.kernels import pages as kernels
 
 OPEN_FILES = 1024
 """Blocks of which the process keeps the mapping and the places of pages; some KB each."""
+OPEN_BYTES = 64 << 20
+"""Bytes of their footers, which are among what is kept: that of a block of 100,000 streams has 3 MB."""
 
 _LENGTHS_FIRST = 4096
 """Bytes of a page that are decompressed at first when only the lengths of its lines are asked for."""
@@ -61,15 +63,15 @@ _decompressors = _Decompressors()
 class BlockPages:
     """One block's file, mapped. Safe for any number of threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises CorruptBlock, FileNotFoundError, OSError."""
+    def __init__(self, path: Path, metadata: pq.FileMetaData | None = None) -> None:
+        """`metadata`: of the file, if it is known already. Raises CorruptBlock, also if it is gone; OSError."""
         self._path = path
         try:
-            metadata = pq.read_metadata(path)
-        except pa.ArrowInvalid as error:
-            raise CorruptBlock(f"block {path}: {error}") from error
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            metadata = metadata or pq.read_metadata(path)
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (pa.ArrowInvalid, FileNotFoundError, ValueError) as error:  # ValueError: nothing is in it
+            raise CorruptBlock(f"block {path}: {error}", path) from error
         self._data: U8 = np.frombuffer(self._map, np.uint8)
         self._metadata = metadata
         names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
@@ -77,6 +79,15 @@ class BlockPages:
         self._names = frozenset(metadata.schema.to_arrow_schema().names)
         self._pages: dict[tuple[int, str], Pages] = {}
         self._checked: set[int] = set()
+
+    @property
+    def footer_bytes(self) -> int:
+        """Bytes of the file's footer."""
+        return int(self._metadata.serialized_size)
+
+    def let_go(self) -> None:
+        """Takes what was read out of the process' memory; it stays in the system's cache and can be read again."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def has_column(self, name: str) -> bool:
         """Whether the block has a column, perhaps of many values a row, of that name."""
@@ -202,7 +213,9 @@ class BlockPages:
         payload = memoryview(self._map)[begin : begin + page[kernels.COMPRESSED]]
         if begin not in self._checked:
             if page[kernels.CRC] >= 0 and zlib.crc32(payload) != page[kernels.CRC]:
-                raise CorruptBlock(f"block {self._path}: the page at {begin} has another checksum than its header says")
+                raise CorruptBlock(
+                    f"block {self._path}: the page at {begin} has another checksum than its header says", self._path
+                )
             self._checked.add(begin)
         return payload
 
@@ -218,12 +231,16 @@ class BlockPages:
                 while done < len(out) and (got := reader.readinto(out[done:])):
                     done += got
         except zstandard.ZstdError as error:
-            raise CorruptBlock(f"block {self._path}: the page at {page[kernels.PAYLOAD]}: {error}") from error
+            raise CorruptBlock(
+                f"block {self._path}: the page at {page[kernels.PAYLOAD]}: {error}", self._path
+            ) from error
         if done != len(out):
-            raise CorruptBlock(f"block {self._path}: the page at {page[kernels.PAYLOAD]} is shorter than it says")
+            raise CorruptBlock(
+                f"block {self._path}: the page at {page[kernels.PAYLOAD]} is shorter than it says", self._path
+            )
 
     def _corrupt(self, group: int, what: str) -> CorruptBlock:
-        return CorruptBlock(f"block {self._path}: row group {group}: {what}")
+        return CorruptBlock(f"block {self._path}: row group {group}: {what}", self._path)
 
 
 def _places(pages: Pages, chosen: I64, rows: I64) -> I64:
@@ -235,39 +252,17 @@ def _places(pages: Pages, chosen: I64, rows: I64) -> I64:
     return places
 
 
-class _Open:
-    """The blocks that are mapped, the longest unused first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._files: OrderedDict[Path, BlockPages] = OrderedDict()
-
-    def get(self, path: Path) -> BlockPages:
-        with self._lock:
-            found = self._files.get(path)
-            if found is not None:
-                self._files.move_to_end(path)
-                return found
-        made = BlockPages(path)
-        with self._lock:
-            found = self._files.setdefault(path, made)
-            if len(self._files) > OPEN_FILES:
-                self._files.popitem(last=False)
-        return found
-
-    def forget(self, path: Path) -> None:
-        with self._lock:
-            self._files.pop(path, None)
-
-
-_open = _Open()
+_open: Kept[Path, BlockPages] = Kept(OPEN_FILES, OPEN_BYTES)
 
 
 def open_pages(path: Path) -> BlockPages:
-    """The pages of a block, mapped once a process. Raises CorruptBlock, FileNotFoundError, OSError."""
-    return _open.get(path)
+    """The pages of a block, mapped once a process. Raises CorruptBlock, also if it is gone; OSError."""
+    found = _open.get(path)
+    if found is None:
+        found = _open.put(path, made := BlockPages(path), made.footer_bytes)
+    return found
 
 
 def forget_pages(path: Path) -> None:
     """Lets go of a block that nobody will read again."""
-    _open.forget(path)
+    _open.pop(path)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgpack
 import numpy as np
@@ -55,6 +56,17 @@ class Log:
     gaps: tuple[tuple[int, int], ...]
 
 
+class Erased(Protocol):
+    """What was deleted and must not come back."""
+
+    @property
+    def seq(self) -> dict[str, int]:
+        """Hex of an origin -> the greatest number of its records that a delete came after."""
+
+    def erased(self, tenant: Tenant, origin: str, last_seq: int, batch: Batch) -> Mask | None:
+        """bool[n]: entries of a batch, of records up to `last_seq`, that were deleted; None: no delete came after."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
     """A section as found.
@@ -84,8 +96,9 @@ def replay(
     ids: BatchIds,
     figures: ReplayFigures,
     progress: Callable[[ReplayProgress], None] | None = None,
+    erased: Erased | None = None,
 ) -> Log:
-    """Loads all segments of `directory` into `state`, whose tenants have their blocks already.
+    """Loads all segments of `directory` into `state`, whose tenants have their blocks already; not what is `erased`.
 
     Raises CorruptSegment for a segment of another version, OSError.
     """
@@ -96,6 +109,8 @@ def replay(
     for tenant in state.tenants.values():
         for block in tenant.view.blocks:
             found.next_seq = max([found.next_seq, *(i.last + 1 for i in block.origins if i.origin == origin.hex())])
+    if erased is not None:  # records may be gone that were not synced; no later one may bear their numbers
+        found.next_seq = max(found.next_seq, erased.seq.get(origin.hex(), 0) + 1)
     for done, path in enumerate(paths, 1):
         next_segment = max(next_segment, int(path.stem) + 1)
         _read_segment(path, origin, state, found, figures, last=done == len(paths))
@@ -107,7 +122,7 @@ def replay(
         figures.skipped_entries += sum(len(piece.batch) for piece in pieces) - sum(len(p.batch) for p in kept)
         for piece in kept:
             _note_ids(ids, name, piece)
-        _load(state.tenant(name), [piece for piece in kept if len(piece.batch)], figures)
+        _load(state.tenant(name), [piece for piece in kept if len(piece.batch)], figures, erased)
     figures.skipped_entries += figures.duplicate_entries
     figures.seconds = time.perf_counter() - began
     return Log(next_segment, found.next_seq, tuple(found.gaps))
@@ -219,7 +234,7 @@ def _note_ids(ids: BatchIds, tenant: str, piece: _Piece) -> None:
             ids.add(tenant, request.batch_id, request.digest, piece.segment)
 
 
-def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures) -> None:
+def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures, erased: Erased | None) -> None:
     """Puts a tenant's pieces into memory in order of arrival, without what is in blocks or in a carried piece."""
     carried = [(piece.first_seq, piece.last_seq) for piece in pieces if piece.carried]
     lowest = min((piece.first_seq for piece in pieces), default=0)
@@ -230,8 +245,13 @@ def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures) -> None:
             figures.duplicate_entries += len(piece.batch)
             continue
         keep = _not_in_blocks(blocks, piece)
+        figures.duplicate_entries += len(keep) - int(np.count_nonzero(keep))
+        if erased is not None and keep.any():
+            gone = erased.erased(tenant, piece.origin, piece.last_seq, piece.batch)
+            if gone is not None:
+                figures.skipped_entries += int(np.count_nonzero(keep & gone))
+                keep &= ~gone
         batch = piece.batch if keep.all() else take_rows(piece.batch, np.flatnonzero(keep))
-        figures.duplicate_entries += len(piece.batch) - len(batch)
         if not len(batch):
             continue
         figures.entries += len(batch)

@@ -70,11 +70,14 @@ class BlockSource:
         self._tombstones = tombstones
         self._floor: I64 | None = None if window.floor is None else window.floor[block.streams]
         self._near = window.accepted[block.streams]
-        self._near &= (block.stream_max >= window.start) & (block.stream_min < window.end)
+        self._gone: Mask | None = None
         if self._floor is not None:
-            self._near &= block.stream_max >= self._floor
-            if not (self._near & (block.stream_min < self._floor)).any():
-                self._floor = None
+            gone = self._near & (block.stream_max < self._floor)
+            self._near &= ~gone
+            self._gone = gone if gone.any() else None
+        self._near &= (block.stream_max >= window.start) & (block.stream_min < window.end)
+        if self._floor is not None and not (self._near & (block.stream_min < self._floor)).any():
+            self._floor = None
         for one in tombstones:
             if one.chooses is None:
                 whole = one.selects(block.streams) & (block.stream_min >= one.start) & (block.stream_max < one.end)
@@ -121,19 +124,20 @@ class BlockSource:
     def bounds(self, group: int) -> tuple[int, int]:
         """(min ts, max ts) of the spans of a row group with rows that are wanted. Raises CorruptBlock."""
         said = self.footer.spans
-        at = self._spans_of(group)
+        at = self.spans_of(group)
         return int(said.min_ts[at].min()), int(said.max_ts[at].max())
 
     def _wanted_spans(self, some: slice) -> I64:
         """Which of some spans have entries that may be wanted, ascending."""
         said, window = self.footer.spans, self._window
-        wanted = self._near[said.stream[some]] & (said.max_ts[some] >= window.start) & (said.min_ts[some] < window.end)
+        # Their streams first: of very many spans few are of one stream, and only their times are looked at.
+        found: I64 = some.start + np.flatnonzero(self._near[said.stream[some]])
+        wanted = (said.max_ts[found] >= window.start) & (said.min_ts[found] < window.end)
         if self._floor is not None:
-            wanted &= said.max_ts[some] >= self._floor[said.stream[some]]
-        found: I64 = some.start + np.flatnonzero(wanted)
-        return found
+            wanted &= said.max_ts[found] >= self._floor[said.stream[found]]
+        return found if wanted.all() else found[wanted]
 
-    def _spans_of(self, group: int) -> I64:
+    def spans_of(self, group: int) -> I64:
         """The spans of a row group with entries that may be wanted, ascending."""
         first, last = np.searchsorted(self.footer.spans.group, [group, group + 1]).tolist()
         return self._wanted_spans(slice(first, last))
@@ -143,15 +147,24 @@ class BlockSource:
         if self._floor is None:
             return False
         said = self.footer.spans
-        first, last = np.searchsorted(said.group, [group, group + 1]).tolist()
+        first, last = np.searchsorted(said.group, np.array([group, group + 1], said.group.dtype)).tolist()
         stream = said.stream[first:last]
         return bool((self._near[stream] & (said.min_ts[first:last] < self._floor[stream])).any())
+
+    def gone(self, group: int) -> bytes:
+        """Which streams of a row group, that are asked for, have expired whole: two scans that say the same agree."""
+        if self._gone is None:
+            return b""
+        said = self.footer.spans
+        first, last = np.searchsorted(said.group, np.array([group, group + 1], said.group.dtype)).tolist()
+        streams = np.unique(said.stream[first:last])
+        return streams[self._gone[streams]].tobytes()
 
     def hiding(self, group: int) -> tuple[Tombstone, ...]:
         """The tombstones that may hide wanted entries of a row group."""
         if not self._tombstones:
             return ()
-        said, at = self.footer.spans, self._spans_of(group)
+        said, at = self.footer.spans, self.spans_of(group)
         stream, low, high = self.block.streams[said.stream[at]], said.min_ts[at], said.max_ts[at]
         return tuple(
             one for one in self._tombstones if bool((one.selects(stream) & (low < one.end) & (high >= one.start)).any())
@@ -182,7 +195,7 @@ class BlockSource:
     def totals(self, group: int) -> Totals | None:
         """What the footer says of a row group's rows that are wanted; None if that is not the whole truth."""
         said, window = self.footer.spans, self._window
-        at = self._spans_of(group)
+        at = self.spans_of(group)
         low, high = said.min_ts[at], said.max_ts[at]
         if not len(at) or int(low.min()) < window.start or int(high.max()) >= window.end:
             return None
@@ -199,7 +212,7 @@ def _within(times: Times, window: Window) -> Times:
 
 def _alive(times: Times, window: Window) -> Times:
     """The entries that have not expired."""
-    if window.floor is None:
+    if window.floor is None or not len(times):
         return times
     alive = np.flatnonzero(times.ts >= window.floor[times.stream])
     return times if len(alive) == len(times) else times.take(alive)
@@ -341,7 +354,7 @@ class BlockUnit:
         if source.is_cut(self.group):
             return None
         hiding = tuple(one.id for one in source.hiding(self.group))
-        return source.block.path, self.group, self.repeats.tobytes(), hiding
+        return source.block.path, self.group, self.repeats.tobytes(), hiding, source.gone(self.group)
 
     def whole(self) -> BlockUnit:
         """The row group with its matching entries of any time. Raises CorruptBlock."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from copy import deepcopy
@@ -15,21 +16,29 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.batch import I32, Batch, Labels, Mask
+from storage.batch import I64, Batch, Labels
 from storage.batchids import BatchId, BatchIds
 from storage.blockread import Block
 from storage.blockwrite import BlockOptions
 from storage.catalog import Catalog
-from storage.control import Control
-from storage.errors import StorageError
-from storage.figures import Counters, Figures, ReplayFigures, TenantFigures
+from storage.clock import SteadyClock
+from storage.compact import Barred, Compacted, CompactionOptions, Engine, Job, Worker
+from storage.control import Control, DeleteRecord
+from storage.damage import Damage
+from storage.deletes import DeleteOptions, DeleteProgress, Deletes
+from storage.erased import KnownDeletes
+from storage.errors import CorruptBlock, StorageError
+from storage.expiry import Expiry, Floors, Removed
+from storage.figures import Counters, Figures, ReplayFigures, TenantFigures, label_values
 from storage.flush import Flusher, FlushOptions, block_of
 from storage.leases import Leases
 from storage.lock import DirectoryLock, read_origin
 from storage.reading import Survey
 from storage.replay import ReplayProgress, replay
 from storage.reserve import Reserve
+from storage.retention import Retention, RetentionOptions
 from storage.scan import BlockUnit, MemoryUnit, Window, units_of
+from storage.setaside import SetAside
 from storage.state import State, Tenant, View
 from storage.stats import IndexStats, index_stats
 from storage.streams import LabelMatcher
@@ -55,6 +64,10 @@ class StoreOptions:
         reserve: bytes of disk kept back for a flush when the disk is full.
         flush: when memory becomes blocks.
         blocks: how blocks are written.
+        deletes: how deletes are read and when they are carried out.
+        compaction: how blocks are compacted.
+        retention: how long entries are kept, and how much disk they may take.
+        clock: the time of day, ns.
     """
 
     sync: SyncMode = SyncMode.COMMIT
@@ -63,10 +76,18 @@ class StoreOptions:
     reserve: int = 64 << 20
     flush: FlushOptions = field(default_factory=FlushOptions)
     blocks: BlockOptions = field(default_factory=BlockOptions)
+    deletes: DeleteOptions = field(default_factory=DeleteOptions)
+    compaction: CompactionOptions = field(default_factory=CompactionOptions)
+    retention: RetentionOptions = field(default_factory=RetentionOptions)
+    clock: Callable[[], int] = time.time_ns
 
 
 def _call(run: Callable[[], None]) -> None:
     run()
+
+
+def _go_on() -> None:
+    """Compaction that somebody waits for does not pause."""
 
 
 class Store:
@@ -94,12 +115,16 @@ class Store:
             self._reserve.lend()
             self._control = Control(data_dir)
             undo.callback(self._control.close)
-            self._catalog = Catalog(data_dir)
+            self._set_aside = SetAside(data_dir)
+            self._catalog = Catalog(data_dir, self._set_aside)
             undo.callback(self._catalog.close)
             next_generation = self._load_catalog(data_dir)
+            self._damage = Damage(data_dir, self._state, self._catalog, self._set_aside)
             ids = BatchIds(self._control)
             self._wal_dir = data_dir / "wal"
-            found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress)
+            known = KnownDeletes(self._control, options.deletes.compiler)
+            next_generation = max(next_generation, known.generation + 1)
+            found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress, known)
             self._reserve.ensure()
             self._wal = Wal(
                 self._wal_dir,
@@ -138,7 +163,50 @@ class Store:
             options=options.flush,
             blocks=options.blocks,
         )
+        self._deletes = Deletes(
+            self._state,
+            self._control,
+            self._writer,
+            self._flusher,
+            self._wal_dir,
+            known,
+            options.deletes,
+            origin=origin,
+        )
+        self._retention = Retention(options.retention, options.clock)
+        floors = Floors(self._retention, SteadyClock(data_dir / "clock", options.clock))
+        floors.clock.now()  # kept from the start on
+        self._engine = Engine(
+            data_dir,
+            self._state,
+            self._catalog,
+            self._leases,
+            self._counters,
+            options=options.compaction,
+            blocks=options.blocks,
+            floors=floors,
+            damage=self._damage,
+        )
+        self._expiry = Expiry(
+            data_dir,
+            self._state,
+            self._writer,
+            self._catalog,
+            self._leases,
+            self._counters,
+            self._engine,
+            self._retention,
+            floors,
+        )
+        self._worker = Worker(
+            self._engine,
+            self._leases,
+            share=options.compaction.share,
+            compacts=options.compaction.enabled,
+            chores=(self._deletes.settle, self._expiry.tick),
+        )
         self._flusher.poke()
+        self._worker.start()
 
     def _load_catalog(self, data_dir: Path) -> int:
         """Puts all streams and blocks into the state; returns the next generation."""
@@ -158,6 +226,7 @@ class Store:
         return generation + 1
 
     def _after_commit(self) -> None:
+        self._worker.note_push()
         self._flusher.poke()
 
     # -- in
@@ -202,7 +271,8 @@ class Store:
         lease = self._leases.begin()
         # The view first: every stream that it has rows of is in the table by then, and is asked for.
         view = found.view
-        window = Window(found.table, self._accepted(found, matchers), start, end, lease=lease)
+        accepted = found.table.accepted(matchers)
+        window = Window(found.table, accepted, start, end, self._floor(found, start), lease)
         units = units_of(view, window, survey)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
@@ -213,20 +283,23 @@ class Store:
     def label_names(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
         """Names of labels of matching streams that wrote within start <= ts < end (ns), sorted."""
         found = self._state.tenants.get(tenant)
-        return [] if found is None else found.table.label_names(self._streams(found, matchers, start, end))
+        return [] if found is None else found.table.label_names(matchers, start, end, self._floor(found, start))
 
     def label_values(self, tenant: str, name: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
         """Values of the label `name` on matching streams that wrote within start <= ts < end (ns), sorted."""
         found = self._state.tenants.get(tenant)
-        return [] if found is None else found.table.label_values(name, self._streams(found, matchers, start, end))
+        if found is None:
+            return []
+        return found.table.label_values(name, matchers, start, end, self._floor(found, start))
 
     def series(self, tenant: str, groups: Sequence[Sequence[LabelMatcher]], start: int, end: int) -> list[Labels]:
         """Label sets of the streams that one of the groups matches (without groups: all) and that wrote in time."""
         found = self._state.tenants.get(tenant)
         if found is None:
             return []
-        streams = np.unique(np.concatenate([self._streams(found, group, start, end) for group in groups or [()]]))
-        return [found.table[number] for number in streams.tolist()]
+        floor = self._floor(found, start)
+        streams = [found.table.matching(group, start, end, floor) for group in groups or [()]]
+        return [found.table[number] for number in np.unique(np.concatenate(streams)).tolist()]
 
     def index_stats(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> IndexStats:
         """How much of matching streams lies in start <= ts < end (ns): streams, chunks, bytes, entries.
@@ -239,22 +312,37 @@ class Store:
             return IndexStats(0, 0, 0, 0)
         lease = self._leases.begin()
         view = found.view
-        stats = index_stats(view, found.table, self._accepted(found, matchers), start, end)
-        del lease  # held until the last file was read
-        return stats
+        accepted = found.table.accepted(matchers)
+        return index_stats(view, Window(found.table, accepted, start, end, self._floor(found, start), lease))
 
-    @staticmethod
-    def _accepted(tenant: Tenant, matchers: Sequence[LabelMatcher]) -> Mask:
-        """bool[streams], those that all matchers accept."""
-        streams = tenant.table.select(matchers)
-        accepted: Mask = np.zeros(len(tenant.table), np.bool_)
-        accepted[streams] = True
-        return accepted
+    def _floor(self, tenant: Tenant, start: int) -> I64 | None:
+        """int64[streams], ns: what is older has expired; None if nothing from `start` on has. To be asked last."""
+        return self._retention.floor_within(tenant.name, tenant.table, start)
 
-    @staticmethod
-    def _streams(tenant: Tenant, matchers: Sequence[LabelMatcher], start: int, end: int) -> I32:
-        active = tenant.table.active(start, end)
-        return active[np.isin(active, tenant.table.select(matchers), assume_unique=True)] if matchers else active
+    # -- deletes
+
+    def delete(self, tenant: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
+        """Deletes entries with first <= ts <= last (ns, no later than now); see Deletes.accept."""
+        return self._deletes.accept(tenant, query, first, last, who)
+
+    def deletes(self, tenant: str) -> list[DeleteProgress]:
+        """A tenant's deletes of all times, by when they were accepted. Raises StorageError."""
+        return self._deletes.listed(tenant)
+
+    def cancel_delete(self, tenant: str, delete_id: str, *, force: bool = False) -> DeleteRecord:
+        """Calls a delete off; see Deletes.cancel."""
+        return self._deletes.cancel(tenant, delete_id, force=force)
+
+    def met_damage(self, error: CorruptBlock) -> bool:
+        """To be told when a unit could not be read: whether its block is set aside now, and the rest can be asked.
+
+        Raises OSError.
+        """
+        return self._damage.met(error)
+
+    def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
+        """What is not in an answer about start <= ts < end (ns) as its block is set aside: a sentence a block."""
+        return self._set_aside.told(tenant, start, end)
 
     # -- life
 
@@ -265,8 +353,50 @@ class Store:
         """
         self._flusher.flush(everything=True)
 
+    def drop_expired(self) -> int:
+        """Takes blocks off the disk that have expired whole or take too much of it; returns how many. Raises OSError.
+
+        The thread that compacts does it by itself every few seconds.
+        """
+        return self._expiry.look()
+
+    def remove_expired(self) -> Removed:
+        """Takes all that has expired by the time of day off the disk; see Expiry.remove_all.
+
+        Raises OSError, StorageError.
+        """
+        return self._expiry.remove_all()
+
+    def to_compact(self) -> list[Job]:
+        """What `compact` would do, as far as it is known now."""
+        return self._engine.pending(everything=True)
+
+    def compact(self, tell: Callable[[Compacted], None] | None = None) -> list[str]:
+        """Joins all blocks of each tenant and day that may be joined; returns when nothing is left to do.
+
+        `tell` is told each step, in the calling thread.
+
+        Returns:
+            What is wrong with blocks that cannot be compacted.
+
+        Raises:
+            OSError, StorageError: a step failed; what was done before it stays.
+        """
+        problems: list[str] = []
+        while True:
+            try:
+                done = self._engine.step(_go_on, everything=True)
+            except Barred as error:
+                problems.append(str(error))
+                continue
+            if done is None:
+                return problems
+            if tell is not None:
+                tell(done)
+
     def close(self) -> None:
         """Commits what is queued, syncs and closes. What is in memory stays in the log. Raises OSError."""
+        self._worker.stop()
         self._writer.stop()
         self._flusher.stop()
         try:
@@ -312,6 +442,7 @@ class Store:
             memory_chunks=chunks,
             memory_bytes=memory,
             memory_label_bytes=label_bytes,
+            label_values=label_values({name: tenant.table for name, tenant in list(self._state.tenants.items())}),
             wal_segments=len(segments),
             wal_disk_bytes=sum(segments),
             disk_used=_disk_used(self._wal_dir),
@@ -321,6 +452,9 @@ class Store:
             queued_batches=self._writer.queued,
             flush_queue=waiting,
             flush_failing=self._state.flush_failing,
+            blocks_set_aside=len(self._set_aside),
+            deletes=self._deletes.figures(),
+            clock_ahead=self._expiry.clock_ahead,
         )
 
 
@@ -347,7 +481,7 @@ def open_store(
 
     Raises:
         DirectoryLocked: another process has it.
-        CorruptCatalog: control.db cannot be read.
+        CorruptCatalog: control.db, or a delete in it, cannot be read.
         CorruptSegment: a WAL segment is of another version.
         OSError: the folder cannot be read or written.
     """

@@ -1,38 +1,44 @@
-"""A tenant's stream table and labels index: label sets <-> stream numbers, matchers -> streams, streams per day.
+"""A tenant's stream table and labels index: label sets <-> stream numbers, matchers -> streams, streams -> labels.
 
 Stream numbers live as long as the process; on disk a stream is its id and its label set. One thread adds streams
-(the writer); any thread reads, without a lock: arrays that readers hold are replaced, never resized.
+(the writer); any thread reads, without a lock: arrays that readers hold are replaced, never resized. Which streams
+wrote on which day is in `days`.
 """
 
 from __future__ import annotations
 
-import sys
+import heapq
+import re
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from typing import Protocol, overload
 
 import numpy as np
 import re2
-from numpy.typing import NDArray
 
 from storage.arrival import Arrival
 from storage.batch import I32, I64, Batch, Labels, Mask
+from storage.days import DAY, Days, are_whole
 from storage.errors import CorruptCatalog
-from storage.kernels.arrival import widen_day
-from storage.kernels.order import times_of_stretches
+from storage.growing import Growing
+from storage.kernels.labels import mark_pairs, mark_streams
 from storage.labels import labels_id, salted_id
-from storage.rows import spans
 
-DAY = 86_400_000_000_000
-"""ns of a day; days are numbered from the epoch."""
-_MS = 1_000_000
+__all__ = ["DAY", "LabelMatcher", "StreamTable"]
+
 _CACHE = 16_384
 """Label sets whose number is kept by Python's hash of the set (and checked): those of one process' streams come again
 and again, and a miss costs some µs."""
 _RECENT = 2_048
 """Label sets that are kept themselves with their number: most pushes name few, and doors hand on one object a set."""
+_FEW_VALUES = 64
+"""Values up to which their streams are looked up one list after the other; of more, all streams are looked through."""
+_DAYS_KEPT = 8 << 20
+"""Bytes of the labels of days that are kept for the next question about a whole day."""
+_LITERALS = re.compile(r"[^\\.+*?()\[\]{}^$]*")
+"""A regex that is one text or several with | between them: dashboards ask with these, and they need no regex."""
 
 
 class LabelMatcher(Protocol):
@@ -52,23 +58,20 @@ class LabelMatcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DayBounds:
-    """When the streams of one day wrote. `first` and `last` are widened in place as known streams write on.
+class _Seen:
+    """Labels of some streams: bool[pairs] and bool[names], as many as there were of each; streams: of whom."""
 
-    Attributes:
-        streams: int32[k], stream numbers, ascending.
-        first: int32[k], ms since the day began, rounded down.
-        last: int32[k], ms since the day began, rounded up.
-    """
-
-    streams: I32
-    first: I32
-    last: I32
+    pairs: Mask
+    names: Mask
+    streams: I32 | None = None
 
 
-def _copied(values: array[int], dtype: Any) -> NDArray[Any]:
-    """A copy. numpy reads an array without the GIL, and one that is being read cannot grow: the writer would fail."""
-    return np.frombuffer(values.tobytes(), dtype)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Name:
+    """A label name: its number, and the pair of each of its values."""
+
+    number: int
+    values: dict[str, int]
 
 
 class StreamTable(Sequence[Labels]):
@@ -81,17 +84,19 @@ class StreamTable(Sequence[Labels]):
         self._numbers: dict[int, int] = {}
         # Streams with a salted id. They are found here even where the set that has their plain id is not known.
         self._odd: dict[Labels, int] = {}
-        self._ids = np.zeros(64, np.uint64)
+        self._ids = Growing(np.uint64)
         self._count = 0
         # The label set of stream s is the pairs _codes[_starts[s]:_starts[s + 1]].
-        self._codes = array("i")
-        self._starts = array("q", [0])
-        self._label_sizes = array("i")
-        self._pair_names: list[str] = []
+        self._codes = Growing(np.int32)
+        self._starts = Growing(np.int64, [0])
+        self._label_sizes = Growing(np.int32)
         self._pair_values: list[str] = []
+        self._name_of = Growing(np.int32)
         self._postings: list[int | array[int]] = []
-        self._names: dict[str, dict[str, int]] = {}
-        self._days: dict[int, DayBounds] = {}
+        self._names: dict[str, _Name] = {}
+        self._name_list: list[str] = []
+        self._days = Days()
+        self._day_labels: dict[int, _Seen] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -105,14 +110,16 @@ class StreamTable(Sequence[Labels]):
             return [self[i] for i in range(*number.indices(self._count))]
         if not 0 <= number < self._count:
             raise IndexError(number)
-        codes = self._codes[self._starts[number] : self._starts[number + 1]]
-        names, values = self._pair_names, self._pair_values
-        return tuple([(names[code], values[code]) for code in codes])
+        starts = self._starts.view
+        codes = self._codes.view[starts[number] : starts[number + 1]]
+        names, values = self._name_list, self._pair_values
+        name_of = self._name_of.view[codes].tolist()
+        return tuple([(names[name], values[code]) for name, code in zip(name_of, codes.tolist(), strict=True)])
 
     @property
     def ids(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
         """uint64[n], stream number -> stable id."""
-        return self._ids[: self._count]
+        return self._ids.view[: self._count]
 
     def intern(self, labels: Labels) -> int:
         """The number of a label set; a new one if it was never seen."""
@@ -173,41 +180,61 @@ class StreamTable(Sequence[Labels]):
 
     def _add(self, labels: Labels, stream_id: int) -> int:
         number = self._count
-        for name, value in labels:
-            values = self._names.setdefault(name, {})
-            code = values.get(value)
-            if code is None:
-                code = len(self._pair_values)
-                self._pair_names.append(sys.intern(name))  # one object a name, not one a push
-                self._pair_values.append(value)
-                self._postings.append(number)
-                values[value] = code
-            else:
-                posting = self._postings[code]
-                if isinstance(posting, int):
-                    self._postings[code] = array("i", (posting, number))
-                else:
-                    posting.append(number)
-            self._codes.append(code)
+        codes = [self._pair(name, value, number) for name, value in labels]
+        self._codes.extend(codes)
         self._starts.append(len(self._codes))
         self._label_sizes.append(sum(len(text.encode("utf-8", "surrogateescape")) for pair in labels for text in pair))
-        if number == len(self._ids):
-            self._ids = np.concatenate([self._ids, np.zeros(len(self._ids), np.uint64)])
-        self._ids[number] = stream_id
+        self._ids.append(stream_id)
         self._numbers[stream_id] = number
         self._count = number + 1
         return number
 
+    def _pair(self, name: str, value: str, stream: int) -> int:
+        """The pair of a name and a value, which a stream that is being added has."""
+        known = self._names.get(name)
+        if known is None:
+            known = _Name(len(self._names), {})
+            self._name_list.append(name)
+            self._names[name] = known
+        code = known.values.get(value)
+        if code is not None:
+            posting = self._postings[code]
+            if isinstance(posting, int):
+                self._postings[code] = array("i", (posting, stream))
+            else:
+                posting.append(stream)
+            return code
+        code = len(self._pair_values)
+        self._pair_values.append(value)
+        self._postings.append(stream)
+        self._name_of.append(known.number)
+        known.values[value] = code
+        return code
+
     def label_bytes(self, streams: Mask) -> int:
         """Bytes of the label names and values of the streams marked in bool[any length]."""
-        sizes = _copied(self._label_sizes, np.int32)
+        sizes = self._label_sizes.view
         count = min(len(sizes), len(streams))
         return int(sizes[:count][streams[:count]].sum())
+
+    @property
+    def pair_count(self) -> int:
+        """Distinct label pairs that were ever seen."""
+        return len(self._pair_values)
+
+    def cardinality(self, most: int) -> list[tuple[str, int]]:
+        """(label name, distinct values of it that were ever seen), at most so many, those with most values first."""
+        counts = [(name, len(known.values)) for name, known in self._names.copy().items()]
+        return heapq.nsmallest(most, counts, key=lambda item: (-item[1], item[0]))
 
     # -- selection
 
     def select(self, matchers: Iterable[LabelMatcher]) -> I32:
-        """Numbers of the streams that all matchers accept, ascending.
+        """Numbers of the streams that all matchers accept, ascending; see `accepted`."""
+        return np.flatnonzero(self.accepted(matchers)).astype(np.int32)
+
+    def accepted(self, matchers: Iterable[LabelMatcher]) -> Mask:
+        """bool[streams], those that all matchers accept.
 
         A stream without the label counts as having "". Regexes are RE2, anchored at both ends, and run once per
         distinct value of their label. Raises re2.error for a regex that does not compile.
@@ -216,130 +243,140 @@ class StreamTable(Sequence[Labels]):
         accepted: Mask = np.ones(count, np.bool_)
         for matcher in matchers:
             accepted &= self._matches(matcher, count)
-        return np.flatnonzero(accepted).astype(np.int32)
+        return accepted
 
     def _matches(self, matcher: LabelMatcher, count: int) -> Mask:
-        values = self._names.get(matcher.name, {})
-        if matcher.op in ("=", "!="):
-            codes = [values[matcher.value]] if matcher.value in values else []
-            matches_empty = matcher.value == ""
-        else:
+        known = self._names.get(matcher.name)
+        values = {} if known is None else known.values
+        texts = _literals(matcher)
+        # A dict that may grow meanwhile is copied to be gone through: making a list of its items can be interrupted.
+        if texts is None:
             regex = re2.compile(f"^(?s:{matcher.value})$")
-            codes = [code for value, code in list(values.items()) if regex.match(value)]
+            codes = [code for value, code in values.copy().items() if regex.match(value)]
             matches_empty = regex.match("") is not None
+        else:
+            codes = [values[text] for text in texts if text in values]
+            matches_empty = "" in texts
         mask = self._having(codes, count)
         if matches_empty:
-            mask |= ~self._having(list(values.values()), count)
+            mask |= ~self._named(known, count)
         return mask if matcher.op in ("=", "=~") else ~mask
 
-    def _having(self, codes: Iterable[int], count: int) -> Mask:
+    def _having(self, codes: Sequence[int], count: int) -> Mask:
         mask: Mask = np.zeros(count, np.bool_)
+        if len(codes) > _FEW_VALUES:
+            wanted: Mask = np.zeros(max(codes) + 1, np.bool_)
+            wanted[codes] = True
+            mark_streams(self._starts.view, self._codes.view, wanted, mask)
+            return mask
         for code in codes:
             posting = self._postings[code]
             if isinstance(posting, int):
                 if posting < count:
                     mask[posting] = True
             else:
-                numbers = _copied(posting, np.int32)
+                # A copy: numpy reads an array without the GIL, and one that is being read cannot grow.
+                numbers = np.frombuffer(posting.tobytes(), np.int32)
                 mask[numbers[numbers < count]] = True
         return mask
 
-    def label_names(self, streams: I32) -> list[str]:
-        """Names of the labels of the given streams, sorted."""
-        return sorted({self._pair_names[code] for code in self._codes_of(streams)})
+    def _named(self, name: _Name | None, count: int) -> Mask:
+        """bool[count], the streams that have a label of that name."""
+        if name is None or len(name.values) <= _FEW_VALUES:
+            return self._having([] if name is None else list(name.values.values()), count)
+        mask: Mask = np.zeros(count, np.bool_)
+        mark_streams(self._starts.view, self._codes.view, self._name_of.view == name.number, mask)
+        return mask
 
-    def label_values(self, name: str, streams: I32) -> list[str]:
-        """Values of the label `name` on the given streams, sorted."""
-        codes = self._codes_of(streams)
-        return sorted({self._pair_values[code] for code in codes if self._pair_names[code] == name})
+    def matching(self, matchers: Sequence[LabelMatcher], start: int, end: int, floor: I64 | None = None) -> I32:
+        """Numbers of the streams that all matchers accept and that wrote within start <= ts < end (ns), ascending.
 
-    def _codes_of(self, streams: I32) -> list[int]:
-        if not len(streams):
+        `floor`, int64[streams], ns: what a stream wrote before does not count.
+
+        Raises re2.error as `accepted` does.
+        """
+        return self._days.active(start, end, self.select(matchers) if matchers else None, floor)
+
+    def label_names(
+        self, matchers: Sequence[LabelMatcher], start: int, end: int, floor: I64 | None = None
+    ) -> list[str]:
+        """Names of the labels of the streams of `matching`, sorted."""
+        marked = np.flatnonzero(self._seen(matchers, start, end, floor).names).tolist()
+        return sorted([self._name_list[number] for number in marked])
+
+    def label_values(
+        self, name: str, matchers: Sequence[LabelMatcher], start: int, end: int, floor: I64 | None = None
+    ) -> list[str]:
+        """Values of the label `name` on the streams of `matching`, sorted."""
+        known = self._names.get(name)
+        if known is None:
             return []
-        starts = _copied(self._starts, np.int64)
-        codes = _copied(self._codes, np.int32)
-        wanted = codes[spans(starts[streams], starts[streams + 1] - starts[streams])]
-        return [int(code) for code in np.unique(wanted)]
+        marks = self._seen(matchers, start, end, floor).pairs.tobytes()
+        count = len(marks)  # pairs that came since are not asked for
+        return sorted([value for value, code in known.values.copy().items() if code < count and marks[code]])
+
+    def _seen(self, matchers: Sequence[LabelMatcher], start: int, end: int, floor: I64 | None) -> _Seen:
+        """The labels of the streams of `matching`.
+
+        Those of all streams of whole days, which is what clients ask for again and again, are found out once.
+        """
+        if matchers or not are_whole(start, end):
+            return self._labels_of(self.matching(matchers, start, end, floor))
+        days = []
+        for day, bounds in self._days.within(start, end):
+            if floor is not None and (floor > day * DAY).any():
+                days.append(self._labels_of(self._days.active(day * DAY, (day + 1) * DAY, floor=floor)))
+                continue
+            known = self._day_labels.get(day)
+            if known is None or known.streams is not bounds.streams:
+                known = self._labels_of(bounds.streams)
+                self._keep(day, known)
+            days.append(known)
+        if len(days) == 1:
+            return days[0]
+        pairs: Mask = np.zeros(max((len(some.pairs) for some in days), default=0), np.bool_)
+        names: Mask = np.zeros(max((len(some.names) for some in days), default=0), np.bool_)
+        for some in days:
+            pairs[: len(some.pairs)] |= some.pairs
+            names[: len(some.names)] |= some.names
+        return _Seen(pairs, names)
+
+    def _labels_of(self, streams: I32) -> _Seen:
+        starts, codes = self._starts.view, self._codes.view
+        name_of = self._name_of.view
+        pairs: Mask = np.zeros(len(name_of), np.bool_)
+        names: Mask = np.zeros(len(self._names), np.bool_)
+        mark_pairs(starts, codes, name_of, streams, pairs, names)
+        return _Seen(pairs, names, streams)
+
+    def _keep(self, day: int, labels: _Seen) -> None:
+        kept = self._day_labels
+        if (len(kept) + 1) * len(labels.pairs) > _DAYS_KEPT:
+            kept.clear()
+        kept[day] = labels
 
     # -- time
 
     def touch(self, streams: I32, ts: I64) -> None:
         """Notes that the streams wrote at `ts` (ns); both of length n, in any order."""
-        if not len(ts):
-            return
-        number, low, high = np.empty(len(ts), np.int32), *np.empty((2, len(ts)), np.int64)
-        count = times_of_stretches(streams, ts, number, low, high)
-        number, low, high = number[:count], low[:count], high[:count]
-        self._touch(number, low, high, (int(low.min()), int(high.max())), (streams, ts))
+        self._days.touch(streams, ts)
 
     def touch_stretches(self, arrival: Arrival, batch: Batch) -> None:
         """Notes that the rows of a batch came, of which `arrival` tells."""
-        self._touch(arrival.streams, arrival.low, arrival.high, (arrival.first, arrival.last), (batch.stream, batch.ts))
+        self._days.touch_stretches(arrival, batch)
 
-    def _touch(self, number: I32, low: I64, high: I64, ends: tuple[int, int], rows: tuple[I32, I64]) -> None:
-        """Notes rows: by their stretches where all are of one day."""
-        first_day, last_day = ends[0] // DAY, ends[1] // DAY
-        if first_day == last_day:
-            self._touch_day(first_day, number, low, high)
-            return
-        streams, ts = rows
-        days = ts // DAY
-        for day in np.unique(days).tolist():
-            at = days == day
-            self._touch_day(day, streams[at], ts[at], ts[at])
-
-    def _touch_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
-        begin = day * DAY
-        with self._lock:
-            old = self._days.get(day)
-            if old is not None and widen_day(old.streams, old.first, old.last, streams, low, high, begin):
-                return
-        first, last = ((low - begin) // _MS).astype(np.int32), (-((begin - high) // _MS)).astype(np.int32)
-        numbers, inverse = np.unique(streams, return_inverse=True)
-        firsts = np.full(len(numbers), np.iinfo(np.int32).max, np.int32)
-        lasts = np.full(len(numbers), -1, np.int32)
-        np.minimum.at(firsts, inverse, first)
-        np.maximum.at(lasts, inverse, last)
-        self.merge_day(day, DayBounds(numbers.astype(np.int32), firsts, lasts))
-
-    def merge_day(self, day: int, bounds: DayBounds) -> None:
-        """Widens a day's bounds by those of some of its streams."""
-        with self._lock:
-            old = self._days.get(day)
-            if old is None:
-                self._days[day] = bounds
-                return
-            at = np.searchsorted(old.streams, bounds.streams)
-            known = at < len(old.streams)
-            known[known] = old.streams[at[known]] == bounds.streams[known]
-            if known.all():
-                inside = (bounds.first >= old.first[at]) & (bounds.last <= old.last[at])
-                if inside.all():
-                    return
-                first, last = old.first.copy(), old.last.copy()
-                first[at] = np.minimum(first[at], bounds.first)
-                last[at] = np.maximum(last[at], bounds.last)
-                self._days[day] = DayBounds(old.streams, first, last)
-                return
-            streams = np.union1d(old.streams, bounds.streams).astype(np.int32)
-            first = np.full(len(streams), np.iinfo(np.int32).max, np.int32)
-            last = np.full(len(streams), -1, np.int32)
-            for part in (old, bounds):
-                where = np.searchsorted(streams, part.streams)
-                first[where] = np.minimum(first[where], part.first)
-                last[where] = np.maximum(last[where], part.last)
-            self._days[day] = DayBounds(streams, first, last)
+    def restart_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
+        """Makes a day anew of what is left of it; see Days.restart."""
+        self._days.restart(day, streams, low, high)
+        self._day_labels.pop(day, None)
 
     def active(self, start: int, end: int) -> I32:
         """Numbers of the streams that wrote within start <= ts < end (ns, to the millisecond), ascending."""
-        found = []
-        for day, bounds in list(self._days.items()):
-            begin = day * DAY
-            if begin >= end or begin + DAY <= start:
-                continue
-            low = (start - begin) // _MS
-            high = -(-(end - begin) // _MS)
-            found.append(bounds.streams[(bounds.last >= low) & (bounds.first < high)])
-        if not found:
-            return np.zeros(0, np.int32)
-        return found[0] if len(found) == 1 else np.unique(np.concatenate(found)).astype(np.int32)
+        return self._days.active(start, end)
+
+
+def _literals(matcher: LabelMatcher) -> list[str] | None:
+    """The texts that a matcher names; None for a regex that is more than texts."""
+    if matcher.op in ("=", "!="):
+        return [matcher.value]
+    return matcher.value.split("|") if _LITERALS.fullmatch(matcher.value) else None

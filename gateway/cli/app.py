@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import reads, server
+from gateway.cli import compact, deletes, files, reads, retention, server
 
 app = typer.Typer(
     name="weir",
@@ -17,15 +17,21 @@ app = typer.Typer(
 )
 
 _RUN = "Run a server"
+_KEEP = "Look after the data"
 _ASK = "Ask a server"
 
 app.command("serve", rich_help_panel=_RUN)(server.serve)
 app.add_typer(server.config_app, name="config", rich_help_panel=_RUN)
-app.command("verify", rich_help_panel=_RUN)(server.verify)
 app.command("warmup", rich_help_panel=_RUN)(server.warmup)
+app.command("verify", rich_help_panel=_KEEP)(files.verify)
+app.command("backup", rich_help_panel=_KEEP)(files.backup)
+app.command("restore", rich_help_panel=_KEEP)(files.restore)
+app.command("compact", rich_help_panel=_KEEP)(compact.compact)
+app.command("retention", rich_help_panel=_KEEP)(retention.retention)
 app.command("query", rich_help_panel=_ASK)(reads.query)
 app.command("labels", rich_help_panel=_ASK)(reads.labels)
 app.command("series", rich_help_panel=_ASK)(reads.series)
+app.add_typer(deletes.app, name="delete", rich_help_panel=_ASK)
 app.command("version")(server.version)
 
 

@@ -35,7 +35,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
     yield from _counts("read", units.read)
     yield from _counts("lines not read", units.lines_not_read)
     yield from _counts("skipped", units.skipped)
-    yield f"Lines     {lines.read:,} read, {_size(lines.bytes)}; {_size(lines.compressed_bytes)} from disk"
+    yield f"Lines     {lines.read:,} read, {size_text(lines.bytes)}; {size_text(lines.compressed_bytes)} from disk"
     yield ""
     yield from _table(("Entries", ""), [(each.step, f"{each.entries:,}") for each in explanation.entries])
     yield ""
@@ -85,7 +85,8 @@ def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> Iterato
         yield "  ".join(cells).rstrip()
 
 
-def _size(size: int) -> str:
+def size_text(size: int) -> str:
+    """A number of bytes, for a person."""
     value, unit = float(size), 0
     while value >= 1024 and unit < len(_SIZES) - 1:
         value, unit = value / 1024, unit + 1

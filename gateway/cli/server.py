@@ -1,4 +1,4 @@
-"""Commands of whoever runs a server: `weir serve`, `config`, `verify`, `warmup`, `version`.
+"""Commands of whoever runs a server: `weir serve`, `config`, `warmup`, `version`.
 
 Everything heavy is imported inside the command that needs it: the client commands live in the same program.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.exits import Exit, leave, say
+from gateway.cli.exits import Exit, leave
 from gateway.cli.options import ConfigFile, DataDir, Profile, Set
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def serve(
     weir serve --config loki.yaml --set memtable.size=128MB
     ```
     """
-    overrides = _pairs(set_)
+    overrides = pairs(set_)
     if data_dir is not None:
         overrides.append(("--data-dir", str(data_dir)))
     if http is not None:
         overrides.append(("--http", http))
     if forward is not None:
         overrides.append(("--forward", forward))
-    loaded = _load(config, overrides, profile)
+    loaded = load_settings(config, overrides, profile)
     from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
 
     raise typer.Exit(run(loaded.settings, loaded.notes))
@@ -74,7 +74,7 @@ def config_check(config: ConfigFile = None, profile: Profile = None, set_: Set =
     weir config check --config loki.yaml
     ```
     """
-    loaded = _load(config, _pairs(set_), profile)
+    loaded = load_settings(config, pairs(set_), profile)
     for note in loaded.notes:
         typer.echo(note)
     typer.echo("the configuration is valid")
@@ -98,42 +98,8 @@ def config_show(
     """
     from config import dump_yaml  # noqa: PLC0415 - pydantic
 
-    loaded = _load(config, _pairs(set_), profile)
+    loaded = load_settings(config, pairs(set_), profile)
     typer.echo(dump_yaml(loaded.settings, mode="diff" if diff else "full"), nl=False)
-
-
-def verify(
-    data_dir: DataDir = None,
-    *,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Also make the index (index.db) anew from the blocks' footers.")
-    ] = False,
-) -> None:
-    """Read all data of a stopped server and check it against its checksums.
-
-    Examples:
-    ```
-    weir verify --data-dir ./data
-    weir verify --data-dir ./data --rebuild
-    ```
-    """
-    overrides = [] if data_dir is None else [("data_dir", str(data_dir))]
-    folder = _load(None, overrides, None).settings.data_dir
-    if not folder.is_dir():
-        leave(Exit.USAGE, f"there is no data directory {folder}")
-    from storage.errors import StorageError  # noqa: PLC0415 - numba and pyarrow come with storage
-    from storage.verify import verify as check  # noqa: PLC0415 - as above
-
-    try:
-        result = check(folder, rebuild=rebuild, report=typer.echo)
-    except StorageError as error:
-        leave(Exit.REFUSED, str(error))
-    log = f"{result.segments} WAL segments ({result.records} records)"
-    typer.echo(f"read {log} and {result.blocks} blocks: {result.rows} entries")
-    for problem in result.problems:
-        say(problem)
-    if result.problems:
-        leave(Exit.REFUSED, f"problems found: {len(result.problems)}")
 
 
 def warmup() -> None:
@@ -166,20 +132,27 @@ def version() -> None:
         leave(Exit.REFUSED, "weir is not installed: this runs from a source folder")
 
 
-def _pairs(sets: Sequence[str] | None) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
+def pairs(sets: Sequence[str] | None) -> list[tuple[str, str]]:
+    """What `--set path=value` says. Ends the command for one that says nothing."""
+    found: list[tuple[str, str]] = []
     for text in sets or ():
         path, equals, value = text.partition("=")
         if not (path and equals):
             leave(Exit.USAGE, f"--set {text}: give path=value, for instance memtable.size=128MB")
-        pairs.append((path, value))
-    return pairs
+        found.append((path, value))
+    return found
 
 
-def _load(config: Path | None, overrides: Sequence[tuple[str, str]], profile: str | None) -> LoadedSettings:
+def load_settings(config: Path | None, overrides: Sequence[tuple[str, str]], profile: str | None) -> LoadedSettings:
+    """The settings in force; what is wrong with them ends the command."""
     from config import ConfigError, load  # noqa: PLC0415 - pydantic
 
     try:
-        return load(config, overrides, os.environ, profile)
+        loaded = load(config, overrides, os.environ, profile)
+        if loaded.settings.has_stream_rules:
+            from gateway.retention_rules import retention_options  # noqa: PLC0415 - brings the parser and numpy
+
+            retention_options(loaded.settings)
     except ConfigError as error:
         leave(Exit.USAGE, str(error))
+    return loaded

@@ -74,10 +74,10 @@ def decode_query(body: bytes) -> QueryAnswer:
     Raises:
         BadAnswer: not that.
     """
-    answer = _decode(body, _Query)
+    answer = decode(body, _Query)
     told = answer.data.explain
     if answer.data.result_type == "streams":
-        return Streams(_decode(bytes(answer.data.result), list[Stream]), answer.warnings, told)
+        return Streams(decode(bytes(answer.data.result), list[Stream]), answer.warnings, told)
     return Series(answer.data.result_type, bytes(answer.data.result), answer.warnings, told)
 
 
@@ -87,7 +87,7 @@ def decode_names(body: bytes) -> list[str]:
     Raises:
         BadAnswer: not that.
     """
-    return _decode(body, _Names).data
+    return decode(body, _Names).data
 
 
 def decode_label_sets(body: bytes) -> list[dict[str, str]]:
@@ -96,14 +96,15 @@ def decode_label_sets(body: bytes) -> list[dict[str, str]]:
     Raises:
         BadAnswer: not that.
     """
-    return _decode(body, _LabelSets).data
+    return decode(body, _LabelSets).data
 
 
-def _decode(body: bytes, kind: type[T]) -> T:
+def decode(body: bytes, kind: type[T]) -> T:
+    """A JSON answer. Raises BadAnswer: not that."""
     try:
         return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError:
         # A server that passes a line's broken bytes on: better a replacement character than no answer.
-        return _decode(body.decode("utf-8", "replace").encode(), kind)
+        return decode(body.decode("utf-8", "replace").encode(), kind)
     except msgspec.MsgspecError as error:
         raise BadAnswer(f"the answer is not one of Loki's API: {error}") from error

@@ -1,8 +1,9 @@
-"""One server, and GET requests to it."""
+"""One server, and requests to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,14 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 330.0
 """How long a server may be silent. Longer than Loki's default query_timeout (5 minutes), so that a slow query ends
 with the server's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered; names of headers in any case."""
+
+    body: bytes
+    headers: Mapping[str, str]
 
 
 class Connection:
@@ -73,9 +82,14 @@ class Connection:
         self._client.close()
 
     def get(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
-        """The body of a 2xx answer, decompressed.
+        """The body of the 2xx answer to a GET; arguments and errors as of `send`."""
+        return self.send("GET", path, params).body
+
+    def send(self, method: str, path: str, params: Sequence[tuple[str, str]]) -> Answer:
+        """A 2xx answer, decompressed.
 
         Args:
+            method: of the request, which has no body.
             path: below the address, already percent-encoded.
             params: the query string, sent in this order.
 
@@ -85,7 +99,7 @@ class Connection:
             BadAnswer: the body does not decompress.
         """
         try:
-            response = self._client.get(path, params=list(params))
+            response = self._client.request(method, path, params=list(params))
         except self._httpx.TimeoutException as error:
             raise Unreachable(f"{self._where()} did not answer in time") from error
         except self._httpx.DecodingError as error:
@@ -93,7 +107,7 @@ class Connection:
         except self._httpx.TransportError as error:
             raise Unreachable(f"cannot reach {self._where()}: {error}") from error
         if response.is_success:
-            return response.content
+            return Answer(response.content, response.headers)
         raise ServerRefused(response.status_code, _refusal(response))
 
     def _where(self) -> str:

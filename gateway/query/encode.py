@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.query.gojson import label_json
+from gateway.query.gojson import label_json, text_json
 from gateway.query.kernels.entries import entry_sizes, write_entries
 from gateway.query.label_texts import LabelTexts
 from gateway.query.stats import stats_json
@@ -33,7 +33,11 @@ def encoding_flags(header: str) -> list[str]:
 
 
 def streams_answer(
-    result: LogResult, flags: Sequence[str], queue_time: float, more: Callable[[], bytes] = bytes
+    result: LogResult,
+    flags: Sequence[str],
+    queue_time: float,
+    more: Callable[[], bytes] = bytes,
+    warnings: Sequence[str] = (),
 ) -> Iterator[bytes]:
     """The body, in pieces.
 
@@ -42,6 +46,7 @@ def streams_answer(
         flags: of the request.
         queue_time: seconds the query waited.
         more: members that stand in `data` after `stats`, with the comma before; made last.
+        warnings: what the answer lacks.
     """
     head = b'{"status":"success","data":{"resultType":"streams",'
     if flags:
@@ -50,7 +55,8 @@ def streams_answer(
     if len(result.columns):
         yield from _laid_out(result.columns, categorize=CATEGORIZE in flags).pieces()
         yield b"]}"
-    yield b'],"stats":%b%b}}\n' % (stats_json(result.stats, queue_time), more())
+    told = b',"warnings":[%b]' % b",".join(map(text_json, warnings)) if warnings else b""
+    yield b'],"stats":%b%b}%b}\n' % (stats_json(result.stats, queue_time), more(), told)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

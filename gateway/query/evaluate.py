@@ -140,6 +140,11 @@ def _run(
     )
 
 
+def missing(store: LogStore, query: Query, tenant: str) -> tuple[str, ...]:
+    """What the answer of a query lacks because blocks are damaged, to be asked after `evaluate`."""
+    return store.missing(tenant, _reach(query), query.end + 1)
+
+
 def _reach(query: Query) -> int:
     """The time (ns) before which a query reads nothing."""
     step = 0 if isinstance(query.asked, InstantParameters) else query.asked.step

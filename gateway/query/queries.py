@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from gateway.query.encode import encoding_flags, streams_answer
 from gateway.query.encode_legacy import legacy_answer
 from gateway.query.encode_metrics import matrix_answer, scalar_answer, vector_answer
 from gateway.query.errors import BadParameter
-from gateway.query.evaluate import Result, Terms, evaluate
+from gateway.query.evaluate import Result, Terms, evaluate, missing
 from gateway.query.explain import Explainer, wants_explanation
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
@@ -128,10 +128,11 @@ async def _answer(request: Request, door: _Door) -> Response:
         progress.kind = asked.kind
         with span(explanation, TimedStage.OTHER):
             result = evaluate(store, asked, terms, ticket.check, explanation)
+            warnings = missing(store, asked, tenant)
         progress.stats = result.stats
 
         def response() -> Response:
-            pieces = _pieces(door, asked, result, flags, waited, explanation)
+            pieces = _pieces(door, asked, result, flags, waited, warnings, explanation)
             return answer_of(pieces, accepted, ticket.check, gateway.queries)
 
         return _Answered(progress, response(), response)
@@ -171,26 +172,38 @@ def _key(door: _Door, form: Form, more: Hashable) -> Hashable | None:
 
 
 def _pieces(
-    door: _Door, asked: Query, result: Result, flags: Sequence[str], waited: float, explanation: Explanation | None
+    door: _Door,
+    asked: Query,
+    result: Result,
+    flags: Sequence[str],
+    waited: float,
+    warnings: tuple[str, ...],
+    explanation: Explanation | None,
 ) -> Iterator[bytes]:
     """The answer's body."""
     if door.legacy:
         assert isinstance(result, LogResult), "read_legacy takes log queries only"
         return legacy_answer(result, waited)
     if explanation is None:
-        return _write(result, flags, waited)
+        return _write(result, flags, waited, warnings)
     explainer = Explainer(asked.expr, explanation, result.stats)
-    return explainer.timed(_write(result, flags, waited, explainer.member))
+    return explainer.timed(_write(result, flags, waited, warnings, explainer.member))
 
 
-def _write(result: Result, flags: Sequence[str], waited: float, more: Callable[[], bytes] = bytes) -> Iterator[bytes]:
+def _write(
+    result: Result,
+    flags: Sequence[str],
+    waited: float,
+    warnings: tuple[str, ...],
+    more: Callable[[], bytes] = bytes,
+) -> Iterator[bytes]:
     match result:
         case LogResult():
-            return streams_answer(result, flags, waited, more)
+            return streams_answer(result, flags, waited, more, warnings)
         case Matrix():
-            return matrix_answer(result, waited, more)
+            return matrix_answer(replace(result, warnings=result.warnings + warnings), waited, more)
         case Vector():
-            return vector_answer(result, waited, more)
+            return vector_answer(replace(result, warnings=result.warnings + warnings), waited, more)
         case Scalar():
             return scalar_answer(result, waited, more)
 

@@ -86,6 +86,10 @@ class SharedRuns(Generic[T]):
                 found.ticket.cancel()
                 found.task.cancel()
 
+    def part(self) -> None:
+        """Lets nobody join what has begun: from now on other entries are to be seen."""
+        self._runs.clear()
+
     def _begin(self, key: Hashable | None, pool: QueryPool, ticket: Ticket, work: Callable[[Ticket], T]) -> _Run[T]:
         self.begun += 1
         made = _Run(ticket, asyncio.ensure_future(pool.run(ticket, lambda: work(ticket))))

@@ -13,7 +13,8 @@ from starlette.types import Receive
 from gateway.query.errors import QueryCancelled
 from gateway.query.pool import Ticket
 from gateway.query.shared import SharedRuns
-from gateway.state import Gateway
+from gateway.state import Gateway, LogStore
+from storage.errors import CorruptBlock
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
 
     def begin() -> T:
         gateway.metrics.query_queued(time.monotonic() - asked)
-        return work(ticket)
+        return past_damage(gateway.store, lambda: work(ticket))
 
     running = asyncio.ensure_future(gateway.queries.run(ticket, begin))
     watching = asyncio.ensure_future(client_gone(request.receive))
@@ -63,7 +64,7 @@ async def run_shared(request: Request, tenant: str, key: Hashable | None, work: 
 
     def begin(ticket: Ticket) -> T:
         gateway.metrics.query_queued(time.monotonic() - asked)
-        return work(ticket)
+        return past_damage(gateway.store, lambda: work(ticket))
 
     runs: SharedRuns[T] = gateway.runs
     watching = asyncio.ensure_future(client_gone(request.receive))
@@ -71,6 +72,19 @@ async def run_shared(request: Request, tenant: str, key: Hashable | None, work: 
         return await runs.run(key, gateway.queries, timeout / NS_PER_SECOND, begin, watching)
     finally:
         watching.cancel()
+
+
+def past_damage(store: LogStore, work: Callable[[], T]) -> T:
+    """The result of `work`, which is begun again without each damaged block that it meets.
+
+    Raises what `work` raises; CorruptBlock where the block itself is as it was written.
+    """
+    while True:
+        try:
+            return work()
+        except CorruptBlock as error:
+            if not store.met_damage(error):
+                raise
 
 
 async def client_gone(receive: Receive) -> None:

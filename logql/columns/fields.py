@@ -47,6 +47,11 @@ class Fields:
             self.data, self.starts[one, rows], self.stops[one, rows], self.kinds[one, rows], self.states[rows]
         )
 
+    def take(self, rows: I64) -> Fields:
+        """The values in some lines."""
+        starts, stops = self.starts.take(rows, axis=1), self.stops.take(rows, axis=1)
+        return Fields(self.data, starts, stops, self.kinds.take(rows, axis=1), self.states[rows])
+
 
 class FieldParser(Protocol):
     """A parser stage by columns."""

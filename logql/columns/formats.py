@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from logql.columns.arrow_texts import invalid_rows, strings_of
 from logql.columns.frame import SPECIAL, Frame
-from logql.columns.values import LabelValues, is_unicode
+from logql.columns.values import LabelValues, distinct_spans, is_unicode
 from logql.literals import to_text
+from logql.rows import ROWS_PER_CHECK
 from logql.stages.decolorize import SEQUENCE
 from logql.stages.label_format import LabelFormatter, Making, Renaming
 from logql.substring import lines_with
 from logql.template import Template, TemplateError
-from storage.batch import I64, Mask, concat_texts, texts, texts_from_arrow
+from storage.batch import I64, Mask, Texts, concat_texts, texts, texts_from_arrow
 
 _MOST_KEYS = 1 << 40
 """Numbers of combinations that are not made denser before another label is counted in."""
+
+_MOST_OUTPUT = 64 << 20
+"""Bytes of outputs that are held together; of rows whose turn comes behind them there is one at a time."""
 
 
 def names_formatted(stage: LabelFormatter) -> frozenset[str]:
@@ -40,8 +44,10 @@ def names_read(stage: LabelFormatter) -> frozenset[str] | None:
     started = False
     for item in stage.formats:
         if isinstance(item, Making):
-            wanted = item.template.labels_read
-            if wanted is None or (started and wanted & changed):
+            if item.template.reads is None:
+                return None
+            wanted = item.template.reads.labels
+            if started and wanted & changed:
                 return None
             if not started:
                 changed.clear()
@@ -108,24 +114,46 @@ class _Rendered:
 
 
 def _rendered(frame: Frame, template: Template) -> _Rendered:
-    """Renders a template that reads labels alone; rows on which it fails become unsure."""
+    """Renders a template for each distinct input; rows on which it fails become unsure."""
+    assert template.reads is not None, "the plan has looked"
     codes: NDArray[np.int32] = np.full(len(frame), -1, np.int32)
     rows = np.flatnonzero(frame.alive & ~frame.unsure)
-    columns = {name: frame.values(name) for name in sorted(template.labels_read or ())}
-    first, codes[rows] = _combinations([values.codes[rows] for values in columns.values()], len(rows))
+    columns = {name: frame.values(name) for name in sorted(template.reads.labels)}
+    inputs = [values.codes[rows] for values in columns.values()]
+    lines, times = frame.lines, frame.batch.ts
+    if template.reads.line:
+        inputs.append(_line_codes(lines, frame.at[rows]))
+    if template.reads.time:
+        inputs.append(np.unique(times[frame.rows[rows]], return_inverse=True)[1].astype(np.int32))
+    first, codes[rows] = _combinations(inputs, len(rows))
     outputs: list[bytes] = []
     failed: list[bool] = []
-    for row in rows[first].tolist():
+    room = _MOST_OUTPUT
+    for number, row in enumerate(rows[first].tolist()):
+        if number % ROWS_PER_CHECK == 0:
+            frame.check()
         labels = {name: values.texts[values.codes[row]] for name, values in columns.items() if values.codes[row] >= 0}
-        try:
-            outputs.append(template.render(labels, line=b"", ts=0))
-            failed.append(False)
-        except TemplateError:
-            outputs.append(b"")
-            failed.append(True)
+        line = lines[int(frame.at[row])] if template.reads.line else b""
+        output = None if room < 0 else _output(template, labels, line, int(times[frame.rows[row]]))
+        room -= len(output or b"")
+        outputs.append(output or b"")
+        failed.append(output is None)
     if any(failed):
         frame.doubt(np.array([*failed, False], np.bool_)[codes])
     return _Rendered(codes, outputs)
+
+
+def _output(template: Template, labels: Mapping[str, str], line: bytes, ts: int) -> bytes | None:
+    """What the template prints; None if it fails."""
+    try:
+        return template.render(labels, line=line, ts=ts)
+    except TemplateError:
+        return None
+
+
+def _line_codes(lines: Texts, at: I64) -> NDArray[np.int32]:
+    """int32[m]: rows with equal codes have equal lines."""
+    return distinct_spans(lines.data, lines.offsets[at], lines.offsets[at + 1], np.ones(len(at), np.uint8))[0]
 
 
 def _combinations(columns: Sequence[NDArray[np.int32]], rows: int) -> tuple[I64, NDArray[np.int32]]:

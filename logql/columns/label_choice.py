@@ -26,9 +26,11 @@ def is_known(items: Sequence[LabelMatch]) -> bool:
 def drop(frame: Frame, items: Sequence[LabelMatch]) -> None:
     """Drops labels, one item after the other."""
     for item in items:
-        if item.any_value or (item.name == ERROR and item.accepts(frame.error)):
+        if item.any_value:
             frame.hide([item.name])
-        elif item.name != ERROR:
+        elif item.name == ERROR:
+            frame.forgive(item.accepts)
+        else:
             values = frame.values(item.name)
             _hide_on(frame, item.name, values, values.passing(item.accepts))
 

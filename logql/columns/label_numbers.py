@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from logql.columns.fields import NOT_SET, UNSURE, FieldParser, Fields
 from logql.columns.frame import Frame
-from logql.columns.numbers import durations, floats, seconds, sizes
+from logql.columns.numbers import Numbers, durations, floats, seconds, sizes
 from logql.columns.values import LabelValues, parsed_values
 from logql.convert import ConversionError, parse_bytes, parse_duration, parse_float
 from logql.stages.unwrap import bytes_of, seconds_of
@@ -35,38 +35,12 @@ class LabelNumbers:
     bad: Mask
 
 
-_ANY_KIND = range(1, 256)
-"""Whatever its kind, a value whose bytes are a plain number is that number: it has no escapes."""
-
-_Kernel = Callable[[Fields, int], tuple[NDArray[Any], NDArray[np.uint8]]]
-
-
-def _floats(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    found = floats(fields, label, _ANY_KIND)
-    return found.values, found.states
-
-
-def _sizes(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    found = sizes(fields, label, _ANY_KIND)
-    return found.values, found.states
-
-
-def _durations(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    found = durations(fields, label, _ANY_KIND)
-    return found.ns, found.states
-
-
-def _seconds(fields: Fields, label: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    found = seconds(durations(fields, label, _ANY_KIND))
-    return found.values, found.states
-
-
-_KERNELS: Mapping[Callable[[str], float], _Kernel] = {
-    parse_float: _floats,
-    parse_bytes: _sizes,
-    bytes_of: _sizes,
-    parse_duration: _durations,
-    seconds_of: _seconds,
+_READERS: Mapping[Callable[[str], float], Callable[[Fields, int], Numbers]] = {
+    parse_float: floats,
+    parse_bytes: sizes,
+    bytes_of: sizes,
+    parse_duration: durations,
+    seconds_of: seconds,
 }
 
 
@@ -76,7 +50,7 @@ def label_numbers(frame: Frame, name: str, parse: Callable[[str], float]) -> Lab
     if spans is None:
         return _of_texts(frame.values(name), parse)
     fields, label, parser = spans
-    key = label, parse
+    key = name, parse
     found = frame.remembered.get(key)
     if found is None:
         found = frame.remembered[key] = _of_fields(fields, label, parser, parse)
@@ -85,7 +59,8 @@ def label_numbers(frame: Frame, name: str, parse: Callable[[str], float]) -> Lab
 
 def _of_fields(fields: Fields, label: int, parser: FieldParser, parse: Callable[[str], float]) -> LabelNumbers:
     """Read by kernels; what they are not sure of is read as text."""
-    values, states = _KERNELS[parse](fields, label)
+    found = _READERS[parse](fields, label)
+    values, states = found.values, found.states
     missing = states == NOT_SET
     empty: Mask = fields.starts[label] == fields.stops[label]
     empty &= ~missing

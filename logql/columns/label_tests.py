@@ -36,8 +36,7 @@ def passing(frame: Frame, test: LabelTest) -> Mask:
             return passing(frame, left) | passing(frame, right)
         case StringTest(name, negative, accepts):
             if name == ERROR:
-                failed, others = accepts(frame.error) != negative, accepts("") != negative
-                found: Mask = np.array([others, failed], np.bool_)[frame.failed.astype(np.int8)]
+                found: Mask = np.array([accepts(error) != negative for error in frame.errors], np.bool_)[frame.error]
                 return found
             tested: Mask = frame.values(name).passing(accepts) != negative
             return tested

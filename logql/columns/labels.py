@@ -9,8 +9,10 @@ from threading import Lock
 import numpy as np
 
 from logql.budget import SERIES, Budget
+from logql.columns.rows import of_rows, used_codes
 from logql.columns.values import LabelValues
 from logql.entry_columns import row_keys
+from logql.kernels.groups import number_keys
 from logql.limits import check_series
 from logql.rows import rows_of
 from logql.stages.row import ERROR, Row
@@ -79,7 +81,7 @@ class LabelSets:
 
         Args:
             batch: where they are.
-            rows: int64[m].
+            rows: int64[m], ascending.
             names: the labels that the samples may have; None: any.
             parsed: label -> its values on the m rows, where they do not come from stream or metadata.
 
@@ -87,7 +89,7 @@ class LabelSets:
             (int32[m], int32[k]): row -> code, code -> number of the label set.
         """
         bare = _bare(batch, rows, names)
-        first, codes = _distinct(_keys(bare, parsed))
+        first, codes = distinct_keys(_keys(bare, parsed))
         if bare.rest is not None:
             some = _with_parsed(take_rows(bare, first), {name: values.take(first) for name, values in parsed.items()})
             numbers = [self.of_row(row) for row, _ in rows_of(some)]
@@ -126,12 +128,17 @@ def _keys(bare: Batch, parsed: Mapping[str, LabelValues]) -> I64:
     """int64[m]: rows with equal keys have equal labels."""
     if bare.rest is not None or not _fits_in_key(bare, parsed):
         return row_keys(_with_parsed(bare, parsed))
-    keys = bare.stream.astype(np.int64) if len(bare.streams) > 1 else np.zeros(len(bare), np.int64)
-    for column in bare.metadata.values():
-        keys = keys * (len(column.values) + 1) + column.codes + 1
-    for values in parsed.values():
-        keys = keys * (len(values.texts) + 1) + values.codes + 1
-    return keys
+    columns = [(column.codes, len(column.values)) for column in bare.metadata.values()]
+    columns += [(values.codes, len(values.texts)) for values in parsed.values()]
+    keys: I64 | None = bare.stream.astype(np.int64) if len(bare.streams) > 1 else None
+    for codes, count in columns:
+        if keys is None:
+            keys = codes.astype(np.int64)
+        else:
+            keys *= count + 1
+            keys += codes
+        keys += 1
+    return np.zeros(len(bare), np.int64) if keys is None else keys
 
 
 def _fits_in_key(bare: Batch, parsed: Mapping[str, LabelValues]) -> bool:
@@ -143,9 +150,9 @@ def _fits_in_key(bare: Batch, parsed: Mapping[str, LabelValues]) -> bool:
 
 def _bare(batch: Batch, rows: I64, names: frozenset[str] | None) -> Batch:
     """The rows with the labels of these names alone, and without lines."""
-    streams, stream = _streams(batch.streams, batch.stream[rows], names)
+    streams, stream = _streams(batch.streams, of_rows(batch.stream, rows), names)
     metadata = {
-        name: Column(column.codes[rows], column.values)
+        name: Column(of_rows(column.codes, rows), column.values)
         for name, column in batch.metadata.items()
         if names is None or name in names
     }
@@ -161,13 +168,13 @@ def _streams(streams: Sequence[Labels], stream: I32, names: frozenset[str] | Non
     """A stream table with labels of these names alone: streams that differ in others alone are one."""
     if names is None or not len(stream):
         return streams, stream
-    used = np.flatnonzero(np.bincount(stream)).tolist()
+    used = used_codes(stream)
     numbers: dict[Labels, int] = {}
     table = np.zeros(used[-1] + 1, np.int32)
     for number in used:
         kept = tuple(pair for pair in streams[number] if pair[0] in names)
         table[number] = numbers.setdefault(kept, len(numbers))
-    return list(numbers), table[stream]
+    return list(numbers), table[stream] if len(numbers) > 1 else np.zeros(len(stream), np.int32)
 
 
 def _with_parsed(bare: Batch, parsed: Mapping[str, LabelValues]) -> Batch:
@@ -190,20 +197,16 @@ def _or_else(first: Column, other: Column) -> Column:
     return Column(np.where(first.codes < 0, shifted, first.codes).astype(np.int32), texts(values))
 
 
-def _distinct(keys: I64) -> tuple[I64, I32]:
+def distinct_keys(keys: I64) -> tuple[I64, I32]:
     """(places of the distinct keys, int32[m] which of them each key is)."""
     if not len(keys):
         return keys, keys.astype(np.int32)
     low = int(keys.min())
     width = int(keys.max()) - low + 1
     if width > 4 * len(keys):
-        _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
-        return first, codes.astype(np.int32)
-    if low:
-        keys = keys - low
-    places = np.full(width, -1, np.int32)
-    places[keys] = np.arange(len(keys), dtype=np.int32)
-    used = np.flatnonzero(places >= 0)
-    first = places[used].astype(np.int64)
-    places[used] = np.arange(len(used), dtype=np.int32)
-    return first, places[keys]
+        _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        return first.astype(np.int64), places.astype(np.int32)
+    firsts: I64 = np.empty(min(width, len(keys)), np.int64)
+    codes: I32 = np.empty(len(keys), np.int32)
+    count = number_keys(keys, low, np.full(width, -1, np.int32), codes, firsts)
+    return firsts[:count], codes

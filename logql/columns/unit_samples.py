@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from logql.columns.frame import Frame
 from logql.columns.labels import LabelSets
 from logql.columns.plan import ColumnPlan, is_special
+from logql.columns.rows import of_rows
 from logql.columns.values import LabelValues
 from logql.explain import Step
 from logql.extractor import Extractor
@@ -101,9 +102,9 @@ class SampleReader:
         plan = self._plan
         if plan is None or is_special(batch, plan.names if self._names is None else self._names):
             return self._one_by_one(unit, times, batch, rows)
-        with self._reader.budget.holding(len(rows) * _FIELD * len(plan.names)):
+        with self._reader.budget.holding(len(rows) * _FIELD * len(plan.names) * plan.parsers):
             with self._reader.span(Stage.COLUMNS):
-                frame = plan.run(batch, rows)
+                frame = plan.run(batch, rows, self._reader.check)
             self._reader.left(Step.COLUMNS, int(np.count_nonzero(frame.alive)))
             if self._names is None:
                 return self._one_by_one(unit, times, batch, frame.going_on())
@@ -134,7 +135,8 @@ class SampleReader:
             values = values[certain]
         names = {name for name in self._extractor.labels_read or () if frame.shows(name) and not frame.is_put(name)}
         codes, numbers = self.sets.of_rows(frame.batch, rows, frozenset(names), made)
-        return UnitSamples(rows, frame.batch.stream[rows], frame.batch.ts[rows], codes, numbers, values)
+        stream, ts = of_rows(frame.batch.stream, rows), of_rows(frame.batch.ts, rows)
+        return UnitSamples(rows, stream, ts, codes, numbers, values)
 
     def _one_by_one(self, unit: Unit, times: Times, batch: Batch, rows: I64) -> UnitSamples:
         """The samples of rows that go through the scalar stages."""

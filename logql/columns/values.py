@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from logql.columns.fields import Fields
 from logql.kernels.value_codes import value_codes
-from storage.batch import I32, I64, Mask
+from storage.batch import I32, I64, U8, Mask
 
 _SEED = np.uint64(int.from_bytes(os.urandom(8), "little"))
 
@@ -67,9 +68,8 @@ def parsed_values(fields: Fields, label: int, text: Callable[[bytes, int], str])
         text: FieldParser.text.
     """
     kinds = fields.kinds[label]
-    codes, first = np.empty(len(kinds), np.int32), np.empty(len(kinds), np.int64)
     starts, stops = fields.starts[label], fields.stops[label]
-    first = first[: value_codes(fields.data, starts, stops, kinds, _SEED, codes, first)]
+    codes, first = distinct_spans(fields.data, starts, stops, kinds)
     spans = zip(starts[first].tolist(), stops[first].tolist(), kinds[first].tolist(), strict=True)
     texts = [text(fields.data[start:stop].tobytes(), kind) for start, stop, kind in spans]
     unsure: Mask = np.zeros(len(kinds), np.bool_)
@@ -77,6 +77,16 @@ def parsed_values(fields: Fields, label: int, text: Callable[[bytes, int], str])
         unsure = LabelValues(codes, texts).told([not is_unicode(value) for value in texts], missing=False)
         texts = [value if is_unicode(value) else "" for value in texts]
     return LabelValues(codes, texts), unsure
+
+
+def distinct_spans(data: U8, starts: I64, stops: I64, kinds: NDArray[np.uint8]) -> tuple[I32, I64]:
+    """Numbers the distinct values data[start:stop] of m rows; those of kind 0 are none.
+
+    Returns:
+        (int32[m], the number of each, -1 where there is none; int64[k], the row of each number's first)
+    """
+    codes, first = np.empty(len(starts), np.int32), np.empty(len(starts), np.int64)
+    return codes, first[: value_codes(data, starts, stops, kinds, _SEED, codes, first)]
 
 
 def is_unicode(value: str) -> bool:

@@ -16,6 +16,8 @@ from storage.kernels.cache import inlined
 
 LANES = 32
 """Bytes that are looked at together."""
+AHEAD = np.uint64(16)
+"""Rows between the one that is worked on and the one that the CPU is told to fetch."""
 
 
 _extending = importlib.import_module("numba.extending")
@@ -94,6 +96,22 @@ def word_at(_typing: Any, data: Any, at: Any) -> Any:
         return builder.load(place, align=1)
 
     return _types.uint64(data, at), generated
+
+
+@_said_to_llvm
+def soon(_typing: Any, data: Any, at: Any) -> Any:
+    """Has the CPU fetch data[at], a uint64, while it does something else; a place that is not there does no harm."""
+
+    def generated(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = _cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+        place = builder.gep(array, [args[1]])
+        number = _ir.IntType(32)
+        wanted = _ir.FunctionType(_ir.VoidType(), [place.type, number, number, number])
+        fetch = _cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
+        builder.call(fetch, [place, number(0), number(3), number(1)])  # to read; into the nearest cache; of data
+        return context.get_dummy_value()
+
+    return _types.void(data, at), generated
 
 
 @_said_to_llvm

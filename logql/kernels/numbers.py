@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from logql.kernels.lanes import AHEAD, soon
 from logql.kernels.words import ONE, TWO
 from storage.kernels.cache import BYTES, OFFSETS, inlined, kernel
 
 NOT_SET, NUMBER, UNSURE = 0, 1, 2
 """States of values; those of logql.columns.numbers."""
+FLOAT, SIZE, DURATION = 0, 1, 2
+"""Forms: those of convert.parse_float, parse_bytes and parse_duration."""
 
 KINDS = "Array(uint8, 1, 'C', True)"
-_PLAIN = "Array(bool, 1, 'C', True)"
 
 _EXACT_POWER = 22
 """10**22 is the largest power of ten that is a double."""
@@ -264,50 +266,35 @@ def _duration(data: Any, at: Any, stop: Any) -> Any:
     return (-total if negative else total), good
 
 
-@kernel(f"void({BYTES}, {OFFSETS}, {OFFSETS}, {KINDS}, {_PLAIN}, float64[::1], uint8[::1])")
-def floats(data: Any, starts: Any, stops: Any, kinds: Any, plain: Any, values: Any, states: Any) -> None:
-    """Reads m numbers.
+@kernel(f"void({BYTES}, {OFFSETS}, {OFFSETS}, {KINDS}, int64, float64[::1], int64[::1], uint8[::1])")
+def read_numbers(data: Any, starts: Any, stops: Any, kinds: Any, form: Any, values: Any, ns: Any, states: Any) -> None:
+    """Reads m numbers, sizes or durations.
 
     Args:
         data: uint8[].
         starts: int64[m], where each text begins.
         stops: int64[m], where it ends.
         kinds: uint8[m], NOT_SET or a parser's kind.
-        plain: bool[256], kinds of which the bytes are the text.
-        values: float64[m], gets the numbers.
+        form: FLOAT, SIZE or DURATION.
+        values: float64[m], gets numbers or bytes, which are whole; not for durations.
+        ns: int64[m], gets durations; not for others.
         states: uint8[m], gets NUMBER, NOT_SET or UNSURE.
     """
-    for i in range(len(starts)):
-        kind = kinds[i]
-        states[i] = UNSURE if kind else NOT_SET
-        if kind and plain[kind] and starts[i] < stops[i]:
-            value, good = _float(data, np.uint64(starts[i]), np.uint64(stops[i]))
+    rows = np.uint64(len(starts))
+    for row in range(rows):
+        if row + AHEAD < rows:
+            soon(data, np.uint64(starts[row + AHEAD]))
+        states[row] = UNSURE if kinds[row] else NOT_SET
+        at, stop = np.uint64(starts[row]), np.uint64(stops[row])
+        if not kinds[row] or at >= stop:
+            continue
+        if form == DURATION:
+            duration, good = _duration(data, at, stop)
             if good:
-                values[i] = value
-                states[i] = NUMBER
-
-
-@kernel(f"void({BYTES}, {OFFSETS}, {OFFSETS}, {KINDS}, {_PLAIN}, float64[::1], uint8[::1])")
-def sizes(data: Any, starts: Any, stops: Any, kinds: Any, plain: Any, values: Any, states: Any) -> None:
-    """Reads m sizes; each is a whole number of bytes. Arguments as of `floats`."""
-    for i in range(len(starts)):
-        kind = kinds[i]
-        states[i] = UNSURE if kind else NOT_SET
-        if kind and plain[kind] and starts[i] < stops[i]:
-            value, good = _size(data, np.uint64(starts[i]), np.uint64(stops[i]))
+                ns[row] = duration
+        else:
+            value, good = _float(data, at, stop) if form == FLOAT else _size(data, at, stop)
             if good:
-                values[i] = value
-                states[i] = NUMBER
-
-
-@kernel(f"void({BYTES}, {OFFSETS}, {OFFSETS}, {KINDS}, {_PLAIN}, int64[::1], uint8[::1])")
-def durations(data: Any, starts: Any, stops: Any, kinds: Any, plain: Any, values: Any, states: Any) -> None:
-    """Reads m durations in ns. Arguments as of `floats`, but int64 values."""
-    for i in range(len(starts)):
-        kind = kinds[i]
-        states[i] = UNSURE if kind else NOT_SET
-        if kind and plain[kind] and starts[i] < stops[i]:
-            value, good = _duration(data, np.uint64(starts[i]), np.uint64(stops[i]))
-            if good:
-                values[i] = value
-                states[i] = NUMBER
+                values[row] = value
+        if good:
+            states[row] = NUMBER

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logql.kernels.lanes import word_at
+from logql.kernels.lanes import AHEAD, soon, word_at
 from storage.kernels.cache import BYTES, OFFSETS, inner, kernel
 from storage.kernels.spans import same_bytes
 
@@ -56,7 +56,10 @@ def value_codes(data: Any, starts: Any, stops: Any, kinds: Any, seed: Any, codes
     mask = np.uint64(_SLOTS - 1)
     heads = np.empty(len(starts), np.uint64)
     hashes = np.empty(len(starts), np.uint64)
-    for row in range(np.uint64(len(starts))):
+    rows = np.uint64(len(starts))
+    for row in range(rows):
+        if row + AHEAD < rows:
+            soon(data, np.uint64(starts[row + AHEAD]))
         kind = kinds[row]
         if kind == 0:
             codes[row] = -1

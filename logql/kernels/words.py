@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from logql.kernels.lanes import LANES, equal_lanes, lowest
 from storage.kernels.cache import inlined
 
 ONE, TWO, EIGHT = np.uint64(1), np.uint64(2), np.uint64(8)
@@ -124,19 +125,28 @@ def backslash_at(data: Any, at: Any, stop: Any) -> Any:
 @inlined
 def literal_at(data: Any, at: Any, stop: Any, literals: Any, start: Any, end: Any) -> Any:
     """Place of the first literals[start:end], which is not empty, in data[at:stop]; else `stop`."""
-    first = literals[start]
-    pattern = np.uint64(first) * _ONES
+    first, second = literals[start], literals[min(start + ONE, end - ONE)]
     length = end - start
+    is_longer = length > ONE
+    last = np.int64(len(data)) - np.int64(LANES) - 1
     while at + length <= stop:
-        while at + EIGHT <= stop and not _has(word(data, at), pattern):
-            at += EIGHT
-        while at < stop and data[at] != first:
+        if np.int64(at) <= last:
+            # Unlike those of tokens, lengths up to a literal differ from line to line: here the place is computed.
+            bits = equal_lanes(data, at, (first,))
+            if is_longer:
+                bits &= equal_lanes(data, at + ONE, (second,))
+            while bits:
+                place = at + np.uint64(lowest(bits))
+                if place + length > stop:
+                    return stop
+                if length <= TWO or begins(data, place, literals, start, end):
+                    return place
+                bits &= bits - ONE
+            at += np.uint64(LANES)
+        else:
+            if begins(data, at, literals, start, end):
+                return at
             at += ONE
-        if at + length > stop:
-            break
-        if begins(data, at, literals, start, end):
-            return at
-        at += ONE
     return stop
 
 

@@ -13,7 +13,7 @@ from logql.template.errors import CallError
 from logql.template.evaluate import Program, evaluate
 from logql.template.number_functions import NUMBER_FUNCTIONS
 from logql.template.parser import parse_template
-from logql.template.reads import labels_read
+from logql.template.reads import reads_of
 from logql.template.regex_functions import REGEX_FUNCTIONS
 from logql.template.signatures import Function
 from logql.template.string_functions import STRING_FUNCTIONS
@@ -24,20 +24,23 @@ from logql.template.zones import local_zone
 
 _FIXED = BUILTINS | STRING_FUNCTIONS | REGEX_FUNCTIONS | NUMBER_FUNCTIONS
 
+_PURE = _FIXED.keys() | (functions_of_time(time.time_ns).keys() - {"now"})
+"""What gives the same for the same arguments; `date` of what is no time, which is the current one's, at any moment."""
+
 
 class Template:
     """A compiled template. It may be used from several threads at once.
 
     Attributes:
-        labels_read: the labels that alone decide its output; None if more may.
+        reads: what alone decides its output; None if there may be more to it.
     """
 
-    __slots__ = ("_label", "_program", "labels_read")
+    __slots__ = ("_label", "_program", "reads")
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._label = _only_label(program.bodies[program.name])
-        self.labels_read = labels_read(program.bodies[program.name], _FIXED)
+        self.reads = reads_of(program.bodies[program.name], _PURE)
 
     def render(self, data: Mapping[str, str], *, line: bytes, ts: int) -> bytes:
         """The output for an entry.

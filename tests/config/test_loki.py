@@ -9,6 +9,7 @@ import yaml
 from config import ConfigError, Limits, LoadedSettings, Settings, dump_yaml, load, loki_defaults
 from config.loki import MAPPED
 from config.lokikeys import KEYS, LATER_LIMITS, REFUSED, UNUSED_LIMITS
+from config.retention import StreamRetention
 from config.schema import field_at
 from config.units import DAY, HOUR, MB, MINUTE, SECOND
 
@@ -37,7 +38,7 @@ def test_the_file_the_conformance_corpus_was_recorded_with() -> None:
     expected = Limits(**loki_defaults()).model_copy(update={"reject_old_samples": False, "max_query_length": 0})
     assert found.settings.limits == expected
     assert found.settings.limits.out_of_order_window == HOUR
-    assert found.settings.limits.retention_period == 0
+    assert found.settings.retention.period == 0
     assert not found.settings.tenancy.enabled
     assert found.settings.server.http == "127.0.0.1:3111"
     assert found.settings.log.level == "warn"
@@ -72,6 +73,7 @@ def test_settings_of_an_old_installation_are_taken_as_they_are() -> None:
         "data_dir": "/data/loki/chunks/weir",
         "server": {"http": "0.0.0.0:3100"},
         "memtable": {"max_age": "3m"},
+        "retention": {"period": "2w"},
         "query": {"max_concurrent": 20},
         "log": {"level": "warn"},
         "limits": {
@@ -83,7 +85,6 @@ def test_settings_of_an_old_installation_are_taken_as_they_are() -> None:
             "per_stream_rate_limit": "3MB",
             "per_stream_rate_limit_burst": "15MB",
             "query_timeout": "5m",
-            "retention_period": "2w",
         },
     }
     assert [note.removeprefix(f"{FIXTURES / 'loki-fragment.yaml'}: ") for note in found.notes] == [
@@ -92,7 +93,6 @@ def test_settings_of_an_old_installation_are_taken_as_they_are() -> None:
             "not used: index_cache_validity, ingester.chunk_retain_period, ingester.lifecycler, schema_config, "
             "storage_config.boltdb_shipper"
         ),
-        "limits.retention_period: this version does not act on it yet",
     ]
 
 
@@ -185,12 +185,47 @@ def test_retention_is_what_the_part_that_is_on_says(tmp_path: Path) -> None:
             compactor={"retention_enabled": compactor},
             table_manager={"retention_deletes_enabled": table_manager, "retention_period": "336h"},
         )
-        return found.settings.limits.retention_period // DAY, sum("nothing is deleted" in note for note in found.notes)
+        return found.settings.retention.period // DAY, sum("nothing is deleted" in note for note in found.notes)
 
     assert period(compactor=True, table_manager=None) == (31, 1)
     assert period(compactor=True, table_manager=True) == (31, 0)
     assert period(compactor=False, table_manager=True) == (14, 1)
     assert period(compactor=None, table_manager=None) == (0, 2)
+
+
+def test_rules_for_streams_are_taken_with_the_compactor_and_by_tenant(tmp_path: Path) -> None:
+    runtime = tmp_path / "runtime.yaml"
+    runtime.write_text(
+        "overrides:\n"
+        "  acme: {retention_period: 168h, retention_stream: [{selector: '{app=\"a\"}', priority: 2, period: 24h}]}\n"
+        "  kept: {retention_period: 0s}\n"
+    )
+
+    def settings(*, enabled: bool) -> tuple[Settings, list[str]]:
+        found = loaded(
+            tmp_path,
+            limits_config={
+                "retention_period": "744h",
+                "retention_stream": [{"selector": '{app=~"b.*"}', "priority": 1, "period": "2d"}],
+            },
+            compactor={"retention_enabled": enabled},
+            runtime_config={"file": str(runtime)},
+        )
+        return found.settings, [note for note in found.notes if "nothing is deleted" in note]
+
+    found, notes = settings(enabled=True)
+    assert notes == []
+    assert found.limits.retention_stream == (StreamRetention(selector='{app=~"b.*"}', period=2 * DAY, priority=1),)
+    acme = found.limits_for("acme")
+    assert (acme.retention_period, acme.retention_stream) == (
+        7 * DAY,
+        (StreamRetention(selector='{app="a"}', period=DAY, priority=2),),
+    )
+    assert found.limits_for("kept").retention_period == 0
+    assert found.limits_for("kept").retention_stream == found.limits.retention_stream
+    off, notes = settings(enabled=False)
+    assert (off.retention.period, off.limits.retention_stream, off.limits_for("acme").retention_stream) == (0, (), ())
+    assert len(notes) == 5
 
 
 def test_where_the_data_goes(tmp_path: Path) -> None:
@@ -312,10 +347,10 @@ def test_every_known_key_may_stand_empty(tmp_path: Path, block: str) -> None:
 
 
 def test_limits_without_use_are_noted_by_whether_they_will_have_one(tmp_path: Path) -> None:
-    found = loaded(tmp_path, limits_config={"retention_stream": [], "cardinality_limit": 5}, ruler={"enable_api": True})
+    found = loaded(tmp_path, limits_config={"volume_max_series": 1, "cardinality_limit": 5}, ruler={"enable_api": True})
     assert [note.split(": ", 1)[1] for note in found.notes] == [
         "not used: limits_config.cardinality_limit",
-        "not used yet: ruler, limits_config.retention_stream",
+        "not used yet: ruler, limits_config.volume_max_series",
     ]
 
 

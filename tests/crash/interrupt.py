@@ -57,7 +57,7 @@ def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: i
             if name is None:
                 continue
             ended[name] += 1
-            found = _in_child(partial(_check, left or data_dir, acknowledged))
+            found = in_child(partial(_check, left or data_dir, acknowledged))
             problems += [f"{kind} {moment} step {step} ({name}): {problem}" for problem in found]
             shutil.rmtree(data_dir)
             if left is not None:
@@ -122,8 +122,8 @@ def _live_and_end(
     os._exit(0)
 
 
-def _in_child(check: Callable[[], list[str]]) -> list[str]:
-    """Runs the check in a process of its own: this one never starts a thread, so that it can fork."""
+def in_child(check: Callable[[], list[str]]) -> list[str]:
+    """Runs a check in a process of its own: this one never starts a thread, so that it can fork."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -143,7 +143,7 @@ def _in_child(check: Callable[[], list[str]]) -> list[str]:
 
 
 def _check(data_dir: Path, acknowledged: set[int]) -> list[str]:
-    """What is wrong with a data directory: at once, after a second try of what was sent, flushed, and started again."""
+    """What is wrong with a data directory: at once, sent again, flushed, compacted, and started again."""
     everything = pushes()
     sent = total(everything)
     store = open_store(data_dir, OPTIONS)
@@ -153,6 +153,9 @@ def _check(data_dir: Path, acknowledged: set[int]) -> list[str]:
     problems += _wrong(store, "sent again", sent, sent)
     store.flush()
     problems += _wrong(store, "flushed", sent, sent)
+    problems += store.compact()
+    problems += _wrong(store, "compacted", sent, sent)
+    problems += _hidden_rows(store)
     store.close()
     problems += verify(data_dir, rebuild=True, report=lambda _: None).problems
     store = open_store(data_dir, OPTIONS)

@@ -1,6 +1,7 @@
 """The life of a data directory that crash tests interrupt: everything that storage does with a disk, in a second.
 
-Made, filled, flushed with small tenants left waiting, closed, opened with a torn tail, filled, flushed twice more.
+Made, filled, flushed with small tenants left waiting, closed, opened with a torn tail, filled, flushed twice more
+and compacted after each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from storage import FlushOptions, Receipt, Store, StoreOptions, open_store
+from storage import CompactionOptions, FlushOptions, Receipt, Store, StoreOptions, open_store
 from storage.errors import StorageError
 from tests.crash.contents import DAY, Push, make_push
 
@@ -19,8 +20,9 @@ TENANTS = ("big", "small-one", "small-two")
 
 OPTIONS = StoreOptions(
     reserve=4096,
-    # Nothing is flushed but by the scenario's own calls; `big` is over small_tenant, the two others under it.
+    # Nothing is flushed but by the own calls of the scenario; `big` is over small_tenant, the two others under it.
     flush=FlushOptions(size=1 << 20, max_age=1e6, small_tenant=6000, small_tenant_max_age=1e6),
+    compaction=CompactionOptions(enabled=False),
 )
 
 
@@ -56,8 +58,10 @@ def live(data_dir: Path, sent: Sent) -> None:
     store = open_store(data_dir, OPTIONS)
     _send(store, third, sent)
     store._flusher.flush(everything=False)
+    store.compact()
     _send(store, fourth, sent)
     store.flush()
+    store.compact()
     store.close()
 
 

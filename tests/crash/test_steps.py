@@ -20,6 +20,8 @@ PARTS = 2
 
 KINDS = {"open", "write", "fdatasync", "fsync", "rename", "unlink", "truncate", "mkdir", "posix_fallocate"}
 KINDS |= {"ftruncate", "sqlite script", "sqlite commit", "sqlite transaction"}
+SOMETIMES = {"replace"}
+"""What the maintenance thread does at times of its own: the file of the steady clock."""
 
 
 def _interrupt(folder: Path, kind: str, moments: str) -> tuple[dict[str, int], Counter[str], list[str]]:
@@ -47,9 +49,9 @@ def test_nothing_is_lost_or_doubled_at_any_step(tmp_path: Path, kind: str) -> No
     steps, ended, problems = _interrupt(tmp_path, kind, "after,during" if kind == "kill" else "after")
     assert not problems, "\n".join(problems)
     # The harness did its work: each kind of step was seen, and each step that makes a difference was an end.
-    assert steps.keys() == KINDS
+    assert steps.keys() - SOMETIMES == KINDS
     assert sum(steps.values()) > 120
-    unseen = UNSEEN[kind]
+    unseen = UNSEEN[kind] | SOMETIMES
     assert ended.total() >= sum(count for name, count in steps.items() if name not in unseen)
     assert ended.keys() >= KINDS - unseen
 
@@ -59,4 +61,4 @@ def test_nothing_is_lost_or_doubled_at_any_step(tmp_path: Path, kind: str) -> No
 def test_nothing_is_lost_or_doubled_just_before_any_step(tmp_path: Path, kind: str) -> None:
     steps, ended, problems = _interrupt(tmp_path, kind, "before")
     assert not problems, "\n".join(problems)
-    assert ended.total() >= sum(steps.values())
+    assert ended.total() >= sum(count for name, count in steps.items() if name not in SOMETIMES)

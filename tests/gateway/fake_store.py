@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from logql.source import Direction, Matcher, MatchOp
-from storage import BatchId, IndexStats, Receipt
+from storage import BatchId, DeleteProgress, DeleteRecord, IndexStats, Receipt
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
-from storage.errors import StorageError
+from storage.errors import CorruptBlock, StorageError
 from storage.figures import Counters, Figures, ReplayFigures
 from storage.reading import Survey
 from storage.rows import take_rows
@@ -27,6 +27,7 @@ class FakeStore:
     refusal: StorageError | None = None
     before_scan: Callable[[], None] = lambda: None
     flushed: int = 0
+    compacted: int = 0
     closed: int = 0
 
     def append(
@@ -102,11 +103,32 @@ class FakeStore:
         size = sum(unit.batch.lines.nbytes for unit in units)
         return IndexStats(len(streams), len(units), size, sum(len(unit.batch) for unit in units))
 
+    def delete(self, tenant: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
+        raise NotImplementedError  # deletes are tested with the real store
+
+    def deletes(self, tenant: str) -> list[DeleteProgress]:
+        raise NotImplementedError
+
+    def cancel_delete(self, tenant: str, delete_id: str, *, force: bool = False) -> DeleteRecord:
+        raise NotImplementedError
+
     def flush(self) -> None:
         self.flushed += 1
 
+    def compact(self) -> list[str]:
+        self.compacted += 1
+        return []
+
     def close(self) -> None:
         self.closed += 1
+
+    def met_damage(self, error: CorruptBlock) -> bool:
+        del error
+        return False
+
+    def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
+        del tenant, start, end
+        return ()
 
     def figures(self) -> Figures:
         return Figures(

@@ -134,6 +134,11 @@ def test_flush_answers_when_the_store_has_flushed(world: World) -> None:
     assert world.store.flushed == 2
 
 
+def test_compaction_answers_when_the_store_has_compacted(world: World) -> None:
+    assert world.ask("POST", "/weir/v1/compact").status_code == 204
+    assert world.store.compacted == 1
+
+
 def test_services_lists_modules(world: World) -> None:
     assert "store => Running\n" in world.get("/services").text
 

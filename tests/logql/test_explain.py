@@ -80,7 +80,7 @@ def test_the_plan_says_what_runs_by_columns_and_what_parsers_look_for() -> None:
             StageText('|~ "(abc|xyz)[0-9]"', by_columns=True, literals=(("abc", "xyz"),)),
             StageText("| json", by_columns=True, labels=("level",), literals=(("error",),)),
             StageText('| level="error"', by_columns=True),
-            StageText("| logfmt", by_columns=False),
+            StageText("| logfmt", by_columns=True, labels=("level",)),
         ),
         by_columns=False,
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import strategies as st
 
-from storage import BatchId, BlockOptions, FlushOptions, Receipt, Store, StoreOptions, open_store
-from storage.batch import Batch, Column, Labels
+from storage import BatchId, BlockOptions, CompactionOptions, FlushOptions, Receipt, Store, StoreOptions, open_store
+from storage.batch import Batch, Column, Labels, Packed, Texts
 from storage.build import BatchBuilder
 from storage.errors import StorageError
 from storage.labels import labels_id
@@ -52,6 +53,15 @@ def batch_of(entries: Iterable[Entry]) -> Batch:
     return builder.build()
 
 
+def packed(batch: Batch, around: Sequence[bytes] = (b"",)) -> Batch:
+    """The same batch with its lines in a snappy block too, bytes of `around` in turn before each."""
+    pieces = [(around[row % len(around)], line) for row, line in enumerate(batch.lines.tolist())]
+    message = b"".join(before + line for before, line in pieces)
+    block = pa.Codec("snappy").compress(message, asbytes=True)
+    gaps = np.array([len(before) for before, _ in pieces], np.uint32)
+    return replace(batch, lines=Texts(batch.lines.data, batch.lines.offsets, Packed(block, len(message), gaps)))
+
+
 def plain(batch: Batch) -> Batch:
     """The same batch with each metadata value once a row: the form of columns that do not repeat."""
     columns = {}
@@ -84,7 +94,7 @@ def without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     return list(dict.fromkeys(entries))
 
 
-def quiet(  # nothing flushes but by a call of the test
+def quiet(  # nothing is flushed or compacted but by a call of the test
     *,
     small_tenant: int = 0,
     size: int = 1 << 30,
@@ -97,6 +107,7 @@ def quiet(  # nothing flushes but by a call of the test
         segment_size=segment_size,
         flush=FlushOptions(size=size, max_age=1e9, small_tenant=small_tenant, small_tenant_max_age=1e9),
         blocks=BlockOptions(row_group_rows=row_group_rows, row_group_size=row_group_size),
+        compaction=CompactionOptions(enabled=False),
     )
 
 

@@ -214,7 +214,7 @@ def test_a_file_that_is_no_block_is_told_by_name(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), other)
     with pytest.raises(CorruptBlock, match=r"y\.parquet"):
         read_footer(other)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CorruptBlock, match=r"gone\.parquet"):
         open_reader(tmp_path / "gone.parquet")
 
 

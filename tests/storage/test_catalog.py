@@ -7,7 +7,7 @@ import pytest
 
 from storage.catalog import Catalog, file_checksum, listed_blocks, open_database, remove_index
 from storage.errors import CorruptCatalog, StorageError
-from tests.storage.entries import DAY, NOON, Entry, entry, put, read, start
+from tests.storage.entries import DAY, NOON, Entry, entry, put, quiet, read, start, stored
 
 ENTRIES: list[Entry] = [entry("a", NOON), entry("b", NOON + DAY, "x", trace="1"), entry("a", NOON + DAY, "y")]
 
@@ -86,3 +86,25 @@ def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(tmp_path: Path) 
     with pytest.raises(StorageError) as found:
         open_database(tmp_path / "no-such-folder" / "index.db", "", 1)
     assert not isinstance(found.value, CorruptCatalog)
+
+
+def test_a_file_that_a_listed_block_replaces_goes_and_is_not_listed_again(tmp_path: Path) -> None:
+    """As a crash leaves it: the catalog has the new block in the old one's place, whose file is still there."""
+    store = start(filled(tmp_path), quiet())
+    stored(store, [entry("a", NOON + 1, "later")])
+    store.flush()
+    old = {path: path.read_bytes() for path in tmp_path.glob("blocks/t/*/*.parquet")}
+    expected = read(store)
+    store.compact()
+    store.close()
+    new = set(tmp_path.glob("blocks/t/*/*.parquet"))
+    replaced = old.keys() - new
+    assert replaced
+    for path in replaced:
+        path.write_bytes(old[path])
+    for _ in range(2):
+        store = start(tmp_path)
+        assert read(store) == expected
+        assert set(tmp_path.glob("blocks/t/*/*.parquet")) == new
+        store.close()
+        assert {tmp_path / path for path in listed_blocks(tmp_path)} == new

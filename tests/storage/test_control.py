@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage.control import KEEP_IDS, Control
+from storage.control import KEEP_IDS, VERSION, Control, DeleteRecord, DeleteStatus
 from storage.errors import CorruptCatalog, StorageError
 from storage.lock import DirectoryLock
 from tests.storage.entries import start
@@ -71,3 +72,59 @@ def test_a_control_db_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"control\.db"):
         control.remember([("t", ID, DIGEST)])
     control.close()
+
+
+def delete_of(number: int, tenant: str = "t") -> DeleteRecord:
+    return DeleteRecord(
+        id=f"id{number}",
+        tenant=tenant,
+        query='{app="ä"}',
+        first=-(1 << 63),
+        last=(1 << 63) - 1,
+        who="10.0.0.1 someone",
+        created=number,
+        due=number + 5,
+        origin="0" * 32,
+        seq=7,
+        generation=3,
+        blocks=2,
+        bytes=1 << 40,
+    )
+
+
+def test_deletes_are_kept_for_good_and_listed_as_they_came(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    for number in (2, 1, 3):
+        control.add_delete(delete_of(number))
+    control.add_delete(delete_of(4, "other"))
+    changed = replace(delete_of(2), status=DeleteStatus.PROCESSED, started=8, ended=9)
+    control.update_delete(changed)
+    control.close()
+    again = Control(tmp_path)
+    assert again.deletes("t") == [delete_of(1), changed, delete_of(3)]
+    assert again.deletes() == [delete_of(1), changed, delete_of(3), delete_of(4, "other")]
+    assert again.deletes("nobody") == []
+    assert [each.is_open for each in again.deletes("t")] == [True, False, True]
+    again.close()
+
+
+def test_a_control_db_of_version_1_is_taken_along(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "control.db") as db:  # the tables of version 1
+        db.execute(
+            "CREATE TABLE batch_ids (tenant TEXT NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, "
+            "at INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID"
+        )
+        db.execute("CREATE INDEX batch_ids_at ON batch_ids (at)")
+        db.execute("INSERT INTO batch_ids VALUES ('t', ?, ?, ?)", (ID, DIGEST, int(time.time())))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        control = Control(tmp_path)
+        assert control.digest_of("t", ID) == DIGEST
+        if not control.deletes():
+            control.add_delete(delete_of(1))
+        assert control.deletes() == [delete_of(1)]
+        control.close()
+    with sqlite3.connect(tmp_path / "control.db") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    db.close()

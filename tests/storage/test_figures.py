@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import FlushOptions, Store, StoreOptions
-from storage.figures import Figures, FlushReason, Histogram
+from storage.figures import NAMES, TENANTS, Figures, FlushReason, Histogram
 from tests.storage.entries import DAY, HOUR, NOON, entry, put, quiet, start, stored
 
 BOUNDS = (1.0, 8.0, 64.0)
@@ -157,6 +157,18 @@ def test_what_stands_in_blocks_and_in_the_log_is_a_duplicate(tmp_path: Path, mon
     replay = again.figures().replay
     assert (replay.streams, replay.entries, replay.duplicate_entries, replay.skipped_entries) == (1, 1, 2, 2)
     again.close()
+
+
+def test_the_labels_with_most_values_are_counted_of_the_tenants_that_have_most(tmp_path: Path) -> None:
+    store = start(tmp_path, quiet())
+    for tenant in range(TENANTS + 2):
+        labels = [(f"label{name:02}", str(value)) for name in range(NAMES + tenant) for value in range(1 + name % 3)]
+        put(store, [(((pair,), NOON, b"line", ())) for pair in labels], tenant=f"t{tenant:02}")
+    found = store.figures().label_values
+    store.close()
+    assert list(found) == [f"t{tenant:02}" for tenant in range(TENANTS + 1, 1, -1)]
+    assert {len(names) for names in found.values()} == {NAMES}
+    assert found["t02"][:2] == [("label02", 3), ("label05", 3)]
 
 
 def test_disk_use_is_what_df_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

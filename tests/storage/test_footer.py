@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import json
+
+import google_crc32c
 import numpy as np
 import pytest
 
 from storage.errors import CorruptBlock
-from storage.footer import CRC_KEY, DATA_KEY, KEY, Footer, OriginRange, Spans, decode_data_crc, decode_footer
+from storage.footer import (
+    CRC_KEY,
+    DATA_KEY,
+    KEY,
+    Footer,
+    OriginRange,
+    Spans,
+    decode_data_crc,
+    decode_footer,
+    unpacked,
+)
 from storage.footer import encode_footer as encode
 
 
@@ -27,7 +40,7 @@ def footer() -> Footer:
             metadata_bytes=column,
         ),
         origins=(OriginRange("00" * 16, 1, 7),),
-        sources=(),
+        sources=("01J8XQZ5W0" + "0" * 16,),
         columns=("trace", ""),
     )
 
@@ -43,6 +56,31 @@ def test_a_footer_comes_back_as_it_was() -> None:
         assert column.dtype == getattr(before.spans, name).dtype
         assert column.tolist() == getattr(before.spans, name).tolist()
     assert decode_data_crc(metadata) == (123, 0xABC)
+
+
+def test_a_long_footer_is_packed_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = encode(footer(), 123, 0xABC)
+    monkeypatch.setattr("storage.footer.PACK_FROM", len(plain[KEY]) + 1)
+    assert encode(footer(), 123, 0xABC) == plain
+    monkeypatch.setattr("storage.footer.PACK_FROM", len(plain[KEY]))
+    packed = encode(footer(), 123, 0xABC)
+    assert json.loads(packed[KEY])["sources"] == list(footer().sources)  # other tools read it: docs/parquet.md
+    assert unpacked(packed[KEY]) == plain[KEY]
+    before, after = decode_footer(plain, "name"), decode_footer(packed, "name")
+    for field in ("tenant", "day", "generation", "stream_ids", "origins", "sources", "columns", "rows", "deletes"):
+        assert getattr(after, field) == getattr(before, field)
+    assert (len(after.streams), list(after.streams), after.streams[1]) == (2, list(before.streams), before.streams[1])
+    assert [getattr(after.spans, name).tolist() for name in Spans.__slots__] == [
+        getattr(before.spans, name).tolist() for name in Spans.__slots__
+    ]
+
+
+@pytest.mark.parametrize("packed", ["", "AAAA", "?", "aGVsbG8="])
+def test_a_packed_footer_that_cannot_be_unpacked_is_told(packed: str) -> None:
+    body = json.dumps({"version": 2, "packed": packed}, separators=(",", ":")).encode()
+    metadata = {KEY: body, DATA_KEY: b"1:00000000", CRC_KEY: b"%08x" % google_crc32c.value(body + b"1:00000000")}
+    with pytest.raises(CorruptBlock, match="block some-name: the footer's key `weir` cannot be read"):
+        decode_footer(metadata, "some-name")
 
 
 @pytest.mark.parametrize("key", [KEY, CRC_KEY, DATA_KEY])

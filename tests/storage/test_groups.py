@@ -12,7 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import Receipt, Store, open_store
-from tests.storage.entries import NOON, Entry, entry, in_order, metadata_of, quiet, read, send, start, without_repeats
+from tests.storage.entries import (
+    NOON,
+    Entry,
+    Outcome,
+    batch_of,
+    entry,
+    in_order,
+    metadata_of,
+    packed,
+    quiet,
+    read,
+    send,
+    start,
+    without_repeats,
+)
 
 entries = st.tuples(
     st.sampled_from([(("app", "a"),), (("app", "b"),)]),
@@ -104,4 +118,26 @@ def test_streams_that_are_new_in_a_later_part_of_a_group_need_room_of_their_own(
     gate.group(store, [large])
     assert gate.group(store, [large, many]) == [Receipt(duplicates=5000), Receipt()]
     assert store.figures().tenants["t"].memory_rows == 10_001
+    store.close()
+
+
+@pytest.mark.parametrize("again", [0, 7])
+def test_lines_that_came_packed_are_in_the_log_and_not_twice_in_memory(tmp_path: Path, again: int) -> None:
+    rows = [entry("a", NOON + n, f"line {n} " + "x" * 60) for n in range(200)]
+    batch = packed(batch_of([*rows, *rows[:again]]), [b"between"])
+    assert batch.lines.packed is not None
+    store = start(tmp_path)
+    outcome = Outcome()
+    store.append("t", batch, outcome.settle)
+    assert outcome.get() == Receipt(duplicates=again)
+    (run,) = store._state.tenant("t").view.memory
+    assert run.batch.lines.packed is None
+    assert read(store) == rows
+    store.close()
+    (segment,) = (tmp_path / "wal").iterdir()
+    assert (batch.lines.packed.block in segment.read_bytes()) is not bool(
+        again
+    )  # rows that are left are not the block's
+    store = start(tmp_path)
+    assert read(store) == rows
     store.close()

@@ -165,5 +165,5 @@ def test_a_file_that_is_no_block_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(CorruptBlock):
         BlockPages(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CorruptBlock, match=r"gone\.parquet"):
         open_pages(tmp_path / "gone.parquet")

@@ -19,7 +19,7 @@ from storage.replay import Log, ReplayProgress, replay
 from storage.segment import Kind, Record, SegmentHeader, pack_header, pack_record, segment_name
 from storage.state import State
 from storage.streams import StreamTable
-from tests.storage.entries import DAY, NOON, Entry, entries_of, entry
+from tests.storage.entries import DAY, NOON, Entry, entries_of, entry, packed
 from tests.storage.logs import ORIGIN, found_in, open_log, section_of
 
 FIRST = segment_name(1)
@@ -163,14 +163,41 @@ def test_a_line_that_holds_the_bytes_of_a_record_is_a_line(tmp_path: Path, ids: 
     assert Replayed(tmp_path, ids).lines() == [b"first", b"last"]
 
 
+def test_a_log_of_version_1_is_read(tmp_path: Path, ids: BatchIds) -> None:
+    path = write(tmp_path, GROUPS)
+    now = Replayed(tmp_path, ids).lines()
+    raw = path.read_bytes()
+    header = bytearray(raw[:64])
+    assert header[7] == 2
+    header[7] = 1
+    header[40:44] = google_crc32c.value(bytes(header[:40])).to_bytes(4, "little")
+    path.write_bytes(bytes(header) + raw[64:])
+    assert Replayed(tmp_path, ids).lines() == now != []
+
+
+@pytest.mark.parametrize("lines", [3, 500])
+def test_lines_that_came_packed_are_there_again(tmp_path: Path, ids: BatchIds, lines: int) -> None:
+    rows = [entry("a", NOON + n, f"line {n} " + "x" * 40) for n in range(lines)]
+    table = StreamTable()
+    section = section_of(table, rows)
+    batch = packed(section.batch, [b"before", b"", b"the next one"])
+    log = open_log(tmp_path / "wal")
+    log.append([replace(section, batch=batch)])
+    log.append([section_of(table, [entry("a", 2 * NOON, "after")])])
+    log.close()
+    assert batch.lines.packed is not None
+    assert batch.lines.packed.block in (tmp_path / "wal" / FIRST).read_bytes()
+    assert Replayed(tmp_path, ids).entries() == [*rows, entry("a", 2 * NOON, "after")]
+
+
 def test_another_version_stops_the_start(tmp_path: Path, ids: BatchIds) -> None:
     path = write(tmp_path, GROUPS)
     raw = bytearray(path.read_bytes())
     header = bytearray(pack_header(SegmentHeader(ORIGIN, 1, 1)))
-    header[7] = 2
+    header[7] = 3
     header[40:44] = google_crc32c.value(bytes(header[:40])).to_bytes(4, "little")
     path.write_bytes(bytes(header) + raw[64:])
-    with pytest.raises(CorruptSegment, match="version 2"):
+    with pytest.raises(CorruptSegment, match="version 3"):
         Replayed(tmp_path, ids)
     assert path.read_bytes() == bytes(header) + raw[64:]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import re2
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage import streams as streams_module
@@ -39,8 +39,13 @@ def accepts(labels: Labels, matcher: Matcher) -> bool:
     return bool(found) == (matcher.op == "=~")
 
 
-@given(st.lists(label_sets, unique=True, max_size=12), st.lists(matchers, max_size=3))
-def test_select_finds_what_a_loop_over_all_streams_finds(sets: list[Labels], wanted: list[Matcher]) -> None:
+@pytest.mark.parametrize("few", [0, 1, 64])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sets=st.lists(label_sets, unique=True, max_size=12), wanted=st.lists(matchers, max_size=3))
+def test_select_finds_what_a_loop_over_all_streams_finds(
+    monkeypatch: pytest.MonkeyPatch, few: int, sets: list[Labels], wanted: list[Matcher]
+) -> None:
+    monkeypatch.setattr(streams_module, "_FEW_VALUES", few)
     table = StreamTable()
     for labels in sets:
         table.intern(labels)
@@ -147,11 +152,13 @@ def test_names_and_values_are_those_of_the_streams_asked_for(sets: list[Labels],
     for labels in sets:
         table.intern(labels)
     chosen = data.draw(st.lists(st.integers(0, len(sets) - 1), unique=True))
-    streams = np.array(chosen, np.int32)
+    for number in chosen:
+        table.touch(np.array([number], np.int32), np.array([NOON], np.int64))
     pairs = [pair for number in chosen for pair in sets[number]]
-    assert table.label_names(streams) == sorted({name for name, _ in pairs})
+    asked = data.draw(st.sampled_from([ALWAYS, (NOON // DAY * DAY, NOON // DAY * DAY + DAY), (NOON, NOON + 1)]))
+    assert table.label_names((), *asked) == sorted({name for name, _ in pairs})
     for name in ("app", "env", "none"):
-        assert table.label_values(name, streams) == sorted({value for key, value in pairs if key == name})
+        assert table.label_values(name, (), *asked) == sorted({value for key, value in pairs if key == name})
 
 
 writes = st.lists(st.tuples(st.integers(0, 3), st.integers(NOON - 2 * DAY, NOON + 2 * DAY)), min_size=1, max_size=10)
@@ -199,7 +206,8 @@ def test_readers_see_whole_streams_while_one_is_added() -> None:
                 found = table.select([Matcher("parity", "=", "1")])
                 if any(dict(table[number])["parity"] != "1" for number in found.tolist()[-5:]):
                     faults.append("a stream that does not match")
-                table.label_values("n", found)
+                table.label_values("n", (), *ALWAYS)
+                table.label_names([Matcher("parity", "=", "1")], *ALWAYS)
             except Exception as error:  # noqa: BLE001 - whatever a reader meets is the finding
                 faults.append(repr(error))
                 return
@@ -208,11 +216,41 @@ def test_readers_see_whole_streams_while_one_is_added() -> None:
     for reader in readers:
         reader.start()
     for number in range(3000):
-        table.intern((("n", str(number)), ("parity", str(number % 2))))
+        stream = table.intern((("n", str(number)), ("parity", str(number % 2))))
+        table.touch(np.array([stream], np.int32), np.array([NOON], np.int64))
     stop.set()
     for reader in readers:
         reader.join()
     assert not faults
+
+
+def test_labels_of_whole_days_follow_streams_that_come_and_the_days_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "_DAYS_KEPT", 5)  # bytes: no two days are kept
+    table = StreamTable()
+    day = NOON // DAY * DAY
+
+    def write(labels: Labels, ts: int) -> None:
+        table.touch(np.array([table.intern(labels)], np.int32), np.array([ts], np.int64))
+
+    write(A, NOON)
+    assert table.label_values("app", (), day, day + DAY) == ["a"]
+    write(B, NOON)
+    write((("env", "x"),), NOON + DAY)
+    for _ in range(2):
+        assert table.label_values("app", (), day, day + DAY) == ["a", "b"]
+        assert table.label_names((), day, day + DAY) == ["app"]
+        assert table.label_names((), day + DAY, day + 2 * DAY) == ["env"]
+        assert table.label_values("app", (), day + DAY, day + 2 * DAY) == []
+        assert table.label_names((), day - DAY, day + 2 * DAY) == ["app", "env"]
+        assert table.label_names([Matcher("app", "=", "b")], day, day + 2 * DAY) == ["app"]
+
+
+def test_cardinality_names_those_with_most_values_first() -> None:
+    table = StreamTable()
+    for number in range(6):
+        table.intern((("app", "a"), ("b", f"v{number % 2}"), ("host", f"h{number % 2}"), ("id", f"{number}")))
+    assert table.cardinality(3) == [("id", 6), ("b", 2), ("host", 2)]
+    assert table.pair_count == 11
 
 
 # -- size

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from storage.catalog import remove_index
+from storage.copying import Progress
 from storage.errors import DirectoryLocked, StorageError
 from storage.segment import Record
 from storage.verify import VerifyResult, verify
@@ -46,11 +47,13 @@ def block(data_dir: Path) -> Path:
 
 
 def test_a_sound_directory_has_no_problems(tmp_path: Path) -> None:
-    told: list[str] = []
+    told: list[Progress] = []
     result = verify(make(tmp_path), rebuild=False, report=told.append)
     assert result.problems == []
     assert (result.blocks, result.records, result.rows) == (2, 2, 102)
-    assert len(told) == result.blocks + result.segments
+    assert len({progress.name for progress in told}) == result.blocks + result.segments
+    assert [progress.done for progress in told] == sorted(progress.done for progress in told)
+    assert told[-1].done == told[-1].total > 0
 
 
 def test_every_flipped_byte_of_a_middle_segment_is_found(tmp_path: Path) -> None:

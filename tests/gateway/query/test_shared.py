@@ -87,6 +87,25 @@ def test_a_run_goes_on_when_who_began_it_leaves_and_ends_with_the_last(gate: Gat
     asyncio.run(main())
 
 
+def test_who_asks_after_a_delete_joins_nothing_that_began_before(gate: Gate) -> None:
+    async def main() -> None:
+        pool, runs = QueryPool(2, 2), SharedRuns[int]()
+        gone = [asyncio.get_running_loop().create_future() for _ in range(3)]
+        before = asyncio.ensure_future(runs.run("key", pool, 60, gate.work, gone[0]))
+        await until(lambda: gate.runs == 1)
+        runs.part()
+        after = [asyncio.ensure_future(runs.run("key", pool, 60, gate.work, each)) for each in gone[1:]]
+        await until(lambda: gate.runs == 2)
+        gate.open.set()
+        await asyncio.gather(before, *after)
+        assert (runs.begun, runs.joined) == (2, 1)
+        for each in gone:
+            each.cancel()
+        pool.close()
+
+    asyncio.run(main())
+
+
 def test_an_error_is_shared_and_not_kept() -> None:
     async def main() -> None:
         pool, runs, release = QueryPool(2, 2), SharedRuns[int](), threading.Event()

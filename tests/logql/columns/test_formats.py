@@ -24,20 +24,36 @@ from storage.batch import Batch, texts
         ("plain", set()),
         ("{{if and .a (eq .b `x`)}}{{.c | ToUpper}}{{else}}{{printf `%s` .d}}{{end}}", {"a", "b", "c", "d"}),
         ("{{$x := .a}}{{$x}}", {"a"}),
-        ("{{__line__}}", None),
-        ("{{.a}}{{__timestamp__}}", None),
+        ("{{__line__}}", {"__line__"}),
+        ("{{.a}}{{ __timestamp__ | date `15` }}", {"a", "__timestamp__"}),
+        ("{{ (__timestamp__).Unix }}{{ __line__ | len }}", {"__line__", "__timestamp__"}),
         ("{{now}}", None),
+        ("{{.a}}{{if .b}}{{now}}{{end}}", None),
         ("{{.}}", None),
-        ("{{$.a}}", None),
-        ("{{.a.b}}", None),
-        ("{{range .a}}x{{end}}", None),
-        ("{{with .a}}{{.}}{{end}}", None),
+        ("{{$}}", None),
+        ("{{$.a}}", {"a"}),
+        ("{{.a.b}}", {"a"}),
+        ("{{range .a}}x{{else}}{{.b}}{{end}}", {"a", "b"}),
+        ("{{range .a}}x{{else}}{{.}}{{end}}", None),
+        ("{{range 3}}{{.}}{{if .x}}{{$.y}}{{break}}{{else}}{{.z}}{{continue}}{{end}}{{end}}", {"y"}),
+        ("{{with .a}}{{.}}{{.b}}{{end}}", {"a"}),
+        ("{{with $x := .a}}{{$x}}{{else with .b}}{{. | ToUpper}}{{else}}{{.c}}{{end}}", {"a", "b", "c"}),
+        ("{{with .}}{{.b}}{{end}}", None),
+        ("{{with $}}{{.b}}{{end}}", None),
         ('{{define "t"}}{{__line__}}{{end}}{{template "t" .}}', None),
         ('{{index . "a"}}', None),
     ],
 )
 def test_labels_that_decide_a_templates_output(template: str, read: set[str] | None) -> None:
-    assert compile_template(template, name="line").labels_read == read
+    """`read` has the functions that tell of the entry, too."""
+    found = compile_template(template, name="line").reads
+    if found is None:
+        assert read is None
+        return
+    assert read is not None
+    assert found.labels == read - {"__line__", "__timestamp__"}
+    assert found.line is ("__line__" in read)
+    assert found.time is ("__timestamp__" in read)
 
 
 def formatter(text: str) -> LabelFormatter:

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from logql.ast import Unwrap
 from logql.columns.fields import Fields
-from logql.columns.numbers import NOT_SET, NUMBER, UNSURE, Durations, Numbers, durations, floats, seconds, sizes
+from logql.columns.numbers import NOT_SET, NUMBER, UNSURE, Numbers, durations, floats, seconds, sizes
 from logql.convert import parse_bytes, parse_duration, parse_float
 from logql.literals import to_text
 from logql.stages.unwrap import UnwrapStage
 from storage.batch import texts
-
-PLAIN = (1,)
 
 
 def fields_of(values: Sequence[bytes], kind: int = 1) -> Fields:
@@ -43,12 +41,11 @@ def same(left: float, right: float) -> bool:
 
 def check_all(values: Sequence[bytes]) -> None:
     fields = fields_of(values)
-    number, size, duration = floats(fields, 0, PLAIN), sizes(fields, 0, PLAIN), durations(fields, 0, PLAIN)
+    number, size, duration = floats(fields, 0), sizes(fields, 0), durations(fields, 0)
     check(values, parse_float, number.values.tolist(), number.states.tolist())
     check(values, parse_bytes, size.values.tolist(), size.states.tolist())
-    check(values, parse_duration, duration.ns.tolist(), duration.states.tolist())
-    in_seconds = seconds(duration)
-    assert in_seconds.states is duration.states
+    check(values, parse_duration, duration.values.tolist(), duration.states.tolist())
+    in_seconds = seconds(fields, 0)
     unwrap = UnwrapStage.of(unwrap_node())
     check(values, unwrap.convert, in_seconds.values.tolist(), in_seconds.states.tolist())
 
@@ -143,23 +140,22 @@ USUAL = {
 
 
 @pytest.mark.parametrize("read", USUAL)
-def test_the_usual_forms_are_told(read: Callable[..., Numbers | Durations]) -> None:
+def test_the_usual_forms_are_told(read: Callable[..., Numbers]) -> None:
     values = USUAL[read]
     check_all(values)
-    assert set(read(fields_of(values), 0, PLAIN).states.tolist()) == {NUMBER}
+    assert set(read(fields_of(values), 0).states.tolist()) == {NUMBER}
 
 
 @pytest.mark.parametrize("read", USUAL)
-def test_only_plain_values_are_read(read: Callable[..., Numbers | Durations]) -> None:
-    assert read(fields_of([b"0", b""], 2), 0, PLAIN).states.tolist() == [UNSURE, UNSURE]
-    assert read(fields_of([b"0", b""], 2), 0, (1, 2)).states.tolist() == [NUMBER, UNSURE]
-    assert read(fields_of([b"0", b""], 0), 0, PLAIN).states.tolist() == [NOT_SET, NOT_SET]
-    assert read(fields_of([]), 0, PLAIN).states.tolist() == []
+def test_there_is_no_number_where_nothing_was_found(read: Callable[..., Numbers]) -> None:
+    assert read(fields_of([b"0", b""], 2), 0).states.tolist() == [NUMBER, UNSURE]
+    assert read(fields_of([b"0", b""], 0), 0).states.tolist() == [NOT_SET, NOT_SET]
+    assert read(fields_of([]), 0).states.tolist() == []
 
 
 def test_doubles_of_seventeen_digits_are_told() -> None:
     made = np.random.default_rng(7).random(3000) * np.repeat([1.0, 1e3, 1e-4], 1000)
     values = [repr(value).encode() for value in made.tolist()]
-    found = floats(fields_of(values), 0, PLAIN)
+    found = floats(fields_of(values), 0)
     assert found.states.tolist() == [NUMBER] * len(values)
     assert found.values.tolist() == made.tolist()

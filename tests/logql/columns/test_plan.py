@@ -73,6 +73,8 @@ PARSERS = (
     "| unpack",
     r'| regexp `level[":= ]+(?P<level>\w+)(?:.*status[":= ]+(?P<status>[^ ,"]*))?`',
     "| regexp `^(?P<level>[A-Z]+) (?P<a_b>[^ ]*)( (?P<app>.*))?$`",
+    '| json level, status, x="a.b"',
+    '| logfmt level, took="status"',
 )
 TESTS = (
     'level="error"', 'level!="error"', 'level=~"err.*"', 'level!~"info|warn"', 'level=""', "status>=400", "status=500",
@@ -98,8 +100,27 @@ OTHERS = (
     '| label_format level="x", a_b="{{.level}}"', '| label_format level="{{.__error__}}"', "| label_format app=trace",
     "| label_format took=`{{substr 1 2 .level}}`", "| line_format `{{.level}} error {{.status}}`",
     "| line_format `{{.status | int | div 0}}`", '| line_format `{"level":"{{.app}}","status":"{{.level}}"}`',
-    "| label_format level=level",
+    "| label_format level=level", "| line_format `{{__line__}}`", "| line_format `{{.level}} {{__line__ | trunc 9}}`",
+    '| line_format `{{ __timestamp__ | date "05" }} {{.status}} error`', '| label_format level="{{__line__ | len}}"',
+    '| label_format status="{{ __timestamp__ | unixEpoch }}", took="{{ (__timestamp__).Second }}s"',
+    "| line_format `{{with .level}}level={{.}} {{else}}{{.a_b}}{{end}}{{range 2}}status={{.}} {{end}}`",
+    '| line_format `{{with $x := .status}}{"level":"{{$x}}"}{{end}}`', "| line_format `{{with .level}}{{.no}}{{end}}`",
+    "| line_format `{{range $i, $e := .level}}x{{end}}`", "| line_format `{{$.level}} {{.status | default __line__}}`",
 )  # fmt: skip
+FORMATS = (
+    "| line_format `{{.level}}`", "| line_format `{{.app}}`", "| line_format `{{.took}}`",
+    "| line_format `{{__line__}}`",
+    '| line_format `{"level":"{{.status}}","a":{"b":"{{.app}}"},"status":{{.status}}}`', "| decolorize",
+    "| line_format `level={{.status}} took={{.took}} x={{__line__ | trunc 30}}`", '|= "e"', '| level!="info"',
+    "| line_format `{{if .level}}GET {{.level}} {{.status}} x{{else}}{{__line__}}{{end}}`", "| status>200 or level!=``",
+    "| line_format `{{ __timestamp__ | unixEpoch }} GET`", '| __error__=""', '| __error__!="JSONParserErr"',
+)  # fmt: skip
+SECOND_PARSERS = (
+    *PARSERS,
+    '| json level="status", x="a.b"',
+    '| json status, a_b="a.b"',
+    '| logfmt --strict x="level"',
+)
 GROUPINGS = (
     "by (level)",
     "by (level, app)",
@@ -148,7 +169,19 @@ def pipeline(rng: random.Random) -> str:
     return " ".join(parts)
 
 
-def metric(rng: random.Random) -> str:
+def two_parsers(rng: random.Random) -> str:
+    """Two parsers or three, with what may stand between them."""
+    parts = [rng.choice(SECOND_PARSERS)]
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        parts += rng.sample(FORMATS, rng.choice((0, 0, 1, 2)))
+        parts.append(rng.choice(SECOND_PARSERS))
+    parts += [f"| {rng.choice(TESTS)}" for _ in range(rng.choice((0, 1, 1, 2)))]
+    if rng.random() < 0.3:
+        parts.append(rng.choice(OTHERS))
+    return " ".join(parts)
+
+
+def metric(rng: random.Random, pipeline: Callable[[random.Random], str] = pipeline) -> str:
     grouping = rng.choice(GROUPINGS)
     unwrap = rng.choice(UNWRAPS) if rng.random() < 0.4 else ""
     log = f'{{env="x"}} {pipeline(rng)} {unwrap} [{rng.choice(("5s", "20s"))}]'
@@ -182,14 +215,17 @@ def metric_answer(source: MemorySource, text: str) -> object:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_answers_are_those_of_the_scalar_stages(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("made", [pipeline, two_parsers])
+def test_answers_are_those_of_the_scalar_stages(
+    made: Callable[[random.Random], str], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = random.Random(seed)
     source = MemorySource(entries(rng), unit_size=rng.choice((17, 50, 1000)))
     asked: list[tuple[str, Callable[[], object]]] = []
     for _ in range(12):
-        text, direction = f'{{env="x"}} {pipeline(rng)}', rng.choice(list(Direction))
+        text, direction = f'{{env="x"}} {made(rng)}', rng.choice(list(Direction))
         asked.append((text, lambda text=text, direction=direction: log_answer(source, text, direction)))  # type: ignore[misc]
-        text = metric(rng)
+        text = metric(rng, made)
         asked.append((text, lambda text=text: metric_answer(source, text)))  # type: ignore[misc]
     by_columns = [outcome(ask) for _, ask in asked]
     with monkeypatch.context() as patched:
@@ -197,6 +233,22 @@ def test_answers_are_those_of_the_scalar_stages(seed: int, monkeypatch: pytest.M
         patched.setattr("logql.extractor.plan_of", lambda _pipeline, _names: None)
         for (text, ask), found in zip(asked, by_columns, strict=True):
             assert found == outcome(ask), text
+
+
+def test_a_label_that_an_entry_came_with_ends_a_line_of_logfmt_expressions() -> None:
+    line = b"level=error status=500"
+    with_level = Stored((("env", "x"), ("level", "info")), 4 * SECOND, line, ())
+    source = MemorySource([with_level, Stored((("env", "x"),), 5 * SECOND, line, ())], unit_size=9)
+    found = metric_answer(source, 'sum by (took) (count_over_time({env="x"} | logfmt level, took="status" [20s]))')
+    assert isinstance(found, list)
+    assert [labels for labels, _, _ in found] == [(("took", ""),), (("took", "500"),)]
+
+
+def test_no_filter_drops_a_row_for_a_label_that_an_earlier_parser_has_set() -> None:
+    source = MemorySource([Stored((("env", "x"),), 4 * SECOND, b'{"level":"warn"}', ())], unit_size=9)
+    found = log_answer(source, '{env="x"} | json level="status" | json | level=""', Direction.FORWARD)
+    assert isinstance(found, tuple)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,8 +261,13 @@ def test_answers_are_those_of_the_scalar_stages(seed: int, monkeypatch: pytest.M
         ('sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{.x}}" |= "x" [1m]))', True),
         (
             'sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{__line__}}" |= "x" [1m]))',
-            False,
+            True,
         ),
+        ('sum by (level) (count_over_time({a="b"} | json | level="y" | line_format "{{now}}" |= "x" [1m]))', False),
+        ('sum by (level) (count_over_time({a="b"} | json | line_format "{{.msg}}" | logfmt [1m]))', True),
+        ('sum by (level) (count_over_time({a="b"} | logfmt | json | __error__="" | unpack [1m]))', True),
+        ('sum by (c) (count_over_time({a="b"} | pattern "<a> <_>" | regexp "(?P<b>.*)" | json c="x" [1m]))', True),
+        ('sum by (level) (count_over_time({a="b"} | json | drop x | logfmt [1m]))', None),
         ('sum by (a) (count_over_time({a="b"} | json | label_format a=level, b="{{.x}}" | b="" [1m]))', True),
         ('sum by (a) (count_over_time({a="b"} | json | label_format b="{{.x}}", a="{{.b}}" [1m]))', None),
         ('sum by (a) (count_over_time({a="b"} | regexp "(?P<a>.*)" | decolorize | drop a="x" [1m]))', True),

@@ -1,0 +1,248 @@
+"""What retention would remove from a data directory, as far as it is in blocks. Reads footers; a server may be running.
+
+Entries that are only in the log are not counted, nor is it known here what deletes hide.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from storage.batch import I32, I64, Mask
+from storage.blockread import forget, read_footer
+from storage.errors import CorruptBlock
+from storage.expiry import Disk, age_order, disk_of, gain, until
+from storage.figures import DropReason
+from storage.footer import Footer
+from storage.pages import open_pages
+from storage.retention import Retention, RetentionOptions, StreamRule, rules_of_streams
+from storage.rows import spans
+from storage.streams import StreamTable
+
+
+@dataclass(slots=True)
+class RuleShare:
+    """What of a tenant's entries has expired by one rule.
+
+    Attributes:
+        tenant: whose.
+        rule: it; None: the tenant's own period.
+        period: ns.
+        streams: with expired entries.
+        rows: expired entries.
+        bytes: of their lines and structured metadata; where some of a stretch of rows have expired, by their number.
+        oldest: ns, the oldest of them.
+    """
+
+    tenant: str
+    rule: StreamRule | None
+    period: int
+    streams: int = 0
+    rows: int = 0
+    bytes: int = 0
+    oldest: int | None = None
+
+
+@dataclass(slots=True)
+class BlockShare:
+    """Whole blocks that would go for a reason.
+
+    Attributes:
+        reason: it.
+        blocks, rows, bytes: how many, their entries and the bytes of their files.
+        oldest: ns, their oldest entry.
+    """
+
+    reason: DropReason
+    blocks: int = 0
+    rows: int = 0
+    bytes: int = 0
+    oldest: int | None = None
+
+
+@dataclass(slots=True)
+class RetentionReport:
+    """What would go.
+
+    Attributes:
+        now: the time of day that it is said for, ns.
+        rules: those by which something has expired, by tenant.
+        blocks: for each reason what would go whole; what has expired in part of a block is only in `rules`.
+        partly: blocks with expired entries among others.
+        log_bytes: bytes of the log, whose entries are not counted.
+        problems: blocks that could not be read, a sentence each.
+    """
+
+    now: int
+    rules: list[RuleShare] = field(default_factory=list)
+    blocks: list[BlockShare] = field(default_factory=list)
+    partly: int = 0
+    log_bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A block's file."""
+
+    path: Path
+    size: int
+    day: int
+    min_ts: int
+    max_ts: int
+    generation: int
+    rows: int
+
+
+@dataclass(slots=True, eq=False)
+class _Tenant:
+    """One tenant's streams so far, and what of them has expired by rule (the tenant's own period is the last)."""
+
+    name: str
+    table: StreamTable = field(default_factory=StreamTable)
+    expired: list[set[int]] = field(default_factory=list)
+    shares: list[RuleShare] = field(default_factory=list)
+
+
+def retention_report(
+    data_dir: Path,
+    options: RetentionOptions,
+    now: int | None = None,
+    disk: Callable[[Path], Disk] = disk_of,
+) -> RetentionReport:
+    """What would be removed at a time of day (ns; the present one if it is not given). Raises OSError."""
+    now = time.time_ns() if now is None else now
+    report = RetentionReport(now)
+    retention = Retention(options, lambda: now)
+    tenants: dict[str, _Tenant] = {}
+    gone: list[_File] = []
+    left: list[_File] = []
+    for path, footer in _footers(data_dir, report):
+        tenant = tenants.get(footer.tenant)
+        if tenant is None:
+            tenant = tenants[footer.tenant] = _new_tenant(footer.tenant, options)
+        size = path.stat().st_size
+        low, high = int(footer.spans.min_ts.min()), int(footer.spans.max_ts.max())
+        file = _File(path, size, footer.day, low, high, footer.generation, footer.rows)
+        try:
+            expired = _count(path, footer, tenant, retention, options)
+        except (CorruptBlock, FileNotFoundError) as error:
+            report.problems.append(str(error))
+            expired = 0
+        report.partly += 0 < expired < footer.rows
+        (gone if expired == footer.rows else left).append(file)
+        forget(path)
+    for tenant in sorted(tenants.values(), key=lambda each: each.name):
+        for share, streams in zip(tenant.shares, tenant.expired, strict=True):
+            share.streams = len(streams)
+        report.rules += [share for share in tenant.shares if share.rows]
+    report.blocks = list(_whole(data_dir, options, gone, left, disk))
+    report.log_bytes = sum(path.stat().st_size for path in (data_dir / "wal").glob("*.wal"))
+    return report
+
+
+def _new_tenant(name: str, options: RetentionOptions) -> _Tenant:
+    rules = options.rules_of(name)
+    shares = [RuleShare(name, rule, rule.period) for rule in rules.streams]
+    shares.append(RuleShare(name, None, rules.period))
+    return _Tenant(name, expired=[set() for _ in shares], shares=shares)
+
+
+def _footers(data_dir: Path, report: RetentionReport) -> Iterable[tuple[Path, Footer]]:
+    """The blocks that there are. One that another replaces, and that a crash left, is none."""
+    found: list[tuple[Path, tuple[str, ...]]] = []
+    for path in sorted(data_dir.glob("blocks/*/*/*.parquet")):
+        try:
+            found.append((path, read_footer(path).sources))
+        except FileNotFoundError:
+            continue  # a server that runs has removed it
+        except CorruptBlock as error:
+            report.problems.append(str(error))
+    replaced = {source for _, sources in found for source in sources}
+    for path, _ in found:
+        if path.stem in replaced:
+            continue
+        try:
+            yield path, read_footer(path)
+        except FileNotFoundError:
+            continue
+
+
+def _count(path: Path, footer: Footer, tenant: _Tenant, retention: Retention, options: RetentionOptions) -> int:
+    """Adds what of a block has expired to its tenant's shares; returns how many entries. Raises CorruptBlock."""
+    table = tenant.table
+    numbers: I32 = np.array([table.intern(labels) for labels in footer.streams], np.int32)
+    floor = retention.floor(tenant.name, table)
+    if floor is None:
+        return 0
+    said = footer.spans
+    stream = numbers[said.stream]
+    rows = np.where(said.max_ts < floor[stream], said.rows, 0)
+    cut = (said.min_ts < floor[stream]) & (rows == 0)
+    rows[cut] = _older(path, footer, np.flatnonzero(cut), floor[stream[cut]])
+    some = np.flatnonzero(rows)
+    if not len(some):
+        return 0
+    size = (said.line_bytes + said.metadata_bytes)[some] * (rows[some] / said.rows[some])
+    chosen = rules_of_streams(options.rules_of(tenant.name), table, 0, len(table))[stream[some]]
+    for rule in np.unique(chosen).tolist():
+        own = np.flatnonzero(chosen == rule)
+        share = tenant.shares[rule]
+        tenant.expired[rule].update(stream[some[own]].tolist())
+        share.rows += int(rows[some[own]].sum())
+        share.bytes += int(size[own].sum())
+        oldest = int(said.min_ts[some[own]].min())
+        share.oldest = oldest if share.oldest is None else min(share.oldest, oldest)
+    return int(rows.sum())
+
+
+def _older(path: Path, footer: Footer, chosen: I64, floor: I64) -> I64:
+    """int64[k], entries of each of the spans `chosen` (ascending) that are older than its floor. Reads their times."""
+    said = footer.spans
+    found = np.zeros(len(chosen), np.int64)
+    for group in np.unique(said.group[chosen]).tolist():
+        here = np.flatnonzero(said.group[chosen] == group)
+        counts = said.rows[chosen[here]]
+        ts = open_pages(path).timestamps(group, spans(said.row[chosen[here]], counts))
+        older: Mask = ts < np.repeat(floor[here], counts)
+        heads = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        found[here] = np.add.reduceat(older.astype(np.int64), heads)
+    return found
+
+
+def _whole(
+    data_dir: Path,
+    options: RetentionOptions,
+    gone: Sequence[_File],
+    left: Sequence[_File],
+    disk: Callable[[Path], Disk],
+) -> Iterable[BlockShare]:
+    """What goes whole, by reason, in the order in which the reasons are looked at."""
+    yield _share(DropReason.AGE, gone)
+    left = sorted(left, key=lambda file: age_order(file.day, file.max_ts, file.generation))
+    if options.max_total_size:
+        over = list(until(left, sum(file.size for file in left) - options.max_total_size, lambda file: file.size))
+        yield _share(DropReason.TOTAL_SIZE, over)
+        gone, left = [*gone, *over], left[len(over) :]
+    if options.min_free_space or options.min_free_part:
+        space = disk(data_dir)
+        freed = sum(gain(file.path) for file in gone) + sum(map(gain, (data_dir / "wal").glob("*.wal")))
+        gains = {file: gain(file.path) for file in left}
+        missing = options.wanted_free(space.total) - space.free - freed
+        chosen = list(until([file for file in left if gains[file]], missing, gains.__getitem__))
+        enough = sum(gains[file] for file in chosen) >= missing
+        yield _share(DropReason.FREE_SPACE, chosen if enough else [])
+
+
+def _share(reason: DropReason, files: Sequence[_File]) -> BlockShare:
+    return BlockShare(
+        reason,
+        len(files),
+        sum(file.rows for file in files),
+        sum(file.size for file in files),
+        min((file.min_ts for file in files), default=None),
+    )

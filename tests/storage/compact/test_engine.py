@@ -1,0 +1,226 @@
+"""A step of compaction as a whole: files, catalog and view change together or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage import Store
+from storage.catalog import Catalog, listed_blocks
+from storage.compact import Barred, Engine
+from storage.compact import engine as engine_module
+from storage.errors import StorageError
+from storage.tombstones import Tombstone
+from storage.verify import verify
+from tests.storage.compact.test_merge import OPTIONS, blocks_of, filled
+from tests.storage.entries import NOON, entry, read, start, stored
+
+ROWS = [[entry("a", NOON + n, f"line {n}")] for n in range(3)]
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.glob("blocks/*/*/*")}
+
+
+def shown(store: Store, folder: Path) -> set[str]:
+    return {str(block.path.relative_to(folder)) for block in blocks_of(store)}
+
+
+def engine_of(store: Store) -> Engine:
+    return store._engine
+
+
+def nothing() -> None:
+    pass
+
+
+def everything_is_as_it_was(store: Store, folder: Path, before: set[str]) -> None:
+    assert files(folder) == shown(store, folder) == before == set(listed_blocks(folder))
+    assert read(store) == [row for rows in ROWS for row in rows]
+
+
+def test_files_catalog_and_view_say_the_same(tmp_path: Path) -> None:
+    store = filled(tmp_path, *ROWS)
+    store.compact()
+    assert len(files(tmp_path)) == 1
+    assert files(tmp_path) == shown(store, tmp_path) == set(listed_blocks(tmp_path))
+    counted = store.figures().counters
+    assert (counted.compaction.blocks_read, counted.compaction.blocks_written) == (3, 1)
+    assert counted.compaction.jobs == {"settled": 1}
+    assert counted.compaction.bytes_written == blocks_of(store)[0].size
+    assert counted.write_amplification == 1 + blocks_of(store)[0].size / counted.flushed_bytes
+    store.close()
+    assert verify(tmp_path, rebuild=True, report=lambda _: None).problems == []
+
+
+def test_who_reads_goes_on_reading(tmp_path: Path) -> None:
+    store = filled(tmp_path, *ROWS)
+    units = store.scan("t", (), NOON, NOON + 10, "forward")
+    first = next(units)
+    store.compact()
+    assert len(files(tmp_path)) == 4
+    found = [unit.read(unit.times()).lines.tolist() for unit in (first, *units)]
+    assert found == [[row[2] for row in rows] for rows in ROWS]
+    del first, units
+    store._leases.sweep()
+    assert files(tmp_path) == shown(store, tmp_path)
+    store.close()
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("storage.blockwrite.write_all", full)
+    with pytest.raises(OSError, match="No space"):
+        store.compact()
+    everything_is_as_it_was(store, tmp_path, before)
+    assert store.figures().counters.compaction.failures == 1
+    monkeypatch.undo()
+    store.compact()
+    assert len(blocks_of(store)) == 1
+    store.close()
+
+
+def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+    left = SimpleNamespace(f_bavail=engine_module.SPARE // 4096, f_frsize=4096)
+    monkeypatch.setattr("storage.compact.engine.os.statvfs", lambda _: left)
+    assert store.compact() == []
+    monkeypatch.undo()
+    everything_is_as_it_was(store, tmp_path, before)
+    store.close()
+
+
+def test_a_catalog_that_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+
+    def refuse(*_: Any) -> None:
+        raise StorageError("index.db cannot be written")
+
+    monkeypatch.setattr(Catalog, "add", refuse)
+    with pytest.raises(StorageError, match=r"index\.db"):
+        store.compact()
+    monkeypatch.undo()
+    everything_is_as_it_was(store, tmp_path, before)
+    store.close()
+
+
+def test_a_damaged_block_is_set_aside_and_others_go_on(tmp_path: Path) -> None:
+    store = filled(tmp_path, *ROWS[:2])
+    stored(store, [entry("u", NOON, "1")], tenant="u")
+    store.flush()
+    stored(store, [entry("u", NOON, "2")], tenant="u")
+    store.flush()
+    path = blocks_of(store)[0].path
+    data = bytearray(path.read_bytes())
+    good = bytes(data)
+    data[200] ^= 0xFF
+    path.write_bytes(data)
+    (problem,) = store.compact()
+    assert path.name in problem
+    assert "set aside" in problem
+    assert store.compact() == []
+    assert path not in [block.path for block in blocks_of(store)]
+    assert len(store._state.tenants["u"].view.blocks) == 1
+    (warning,) = store.missing("t", 0, 1 << 62)
+    assert path.stem in warning
+    store.close()
+    (tmp_path / "quarantine" / path.relative_to(tmp_path)).unlink()
+    path.write_bytes(good)
+    store = start(tmp_path, OPTIONS)
+    assert store.compact() == []
+    assert read(store) == [*ROWS[0], *ROWS[1]]
+    assert len(blocks_of(store)) == 1
+    store.close()
+
+
+def hide(store: Store, **more: Any) -> None:
+    tenant = store._state.tenants["t"]
+    hiding = Tombstone("d", np.ones(1, np.bool_), NOON, NOON + 2, blocks_of(store)[-1].generation)
+    with store._state.lock:
+        tenant.set_view(tenant.view.with_tombstones((replace(hiding, **more),)))
+
+
+def test_a_delete_takes_whole_blocks_and_parts_of_them(tmp_path: Path) -> None:
+    store = filled(tmp_path, ROWS[0], [*ROWS[1], *ROWS[2]])
+    hide(store)
+    done = engine_of(store).step(nothing)
+    assert done is not None
+    assert done.block is None
+    assert engine_of(store).step(nothing) is not None
+    assert engine_of(store).step(nothing) is None
+    assert [row[2] for row in read(store)] == [b"line 2"]
+    assert files(tmp_path) == shown(store, tmp_path) == set(listed_blocks(tmp_path))
+    assert blocks_of(store)[0].deletes == {"d"}
+    assert store.figures().counters.compaction.deleted_rows == 2
+    store.close()
+
+
+def test_a_delete_that_can_be_called_off_is_not_carried_out(tmp_path: Path) -> None:
+    store = filled(tmp_path, *ROWS)
+    hide(store, claim=lambda: False)
+    assert engine_of(store).step(nothing) is None
+    store.compact()  # all blocks are of a generation that it speaks of, so they may be joined
+    assert len(blocks_of(store)) == 1
+    assert blocks_of(store)[0].deletes == frozenset()
+    assert [row[2] for row in read(store)] == [b"line 2"]
+    hide(store, end=0)
+    assert read(store) == [row for rows in ROWS for row in rows]
+    store.close()
+
+
+def test_a_step_that_is_stopped_changes_nothing(tmp_path: Path) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+
+    class EnoughError(Exception):
+        pass
+
+    for calls in range(12):
+        left = [calls]
+
+        def pause(left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise EnoughError
+
+        try:
+            done = engine_of(store).step(pause, everything=True)
+        except EnoughError:
+            everything_is_as_it_was(store, tmp_path, before)
+        else:
+            assert done is not None
+            assert calls >= 4
+            break
+    assert len(blocks_of(store)) == 1
+    store.close()
+
+
+def test_tenants_take_turns(tmp_path: Path) -> None:
+    store = start(tmp_path, OPTIONS)
+    for tenant in "abc":
+        for day in range(2):
+            for n in range(2):
+                stored(store, [entry("x", NOON + day * 86_400_000_000_000 + n, "1")], tenant=tenant)
+                store.flush()
+    order = []
+    store.compact(lambda done: order.append(done.job.sources[0].path.parts[-3]))
+    assert order == list("abcabc")
+    store.close()
+
+
+def test_what_is_barred_is_told_apart_from_what_failed() -> None:
+    assert issubclass(Barred, StorageError)
