@@ -14,6 +14,7 @@ from bench import quick
 from bench.full import TRIPLES, Inputs, measure
 from bench.lines import APPS
 from bench.machine import machine
+from bench.processors import ONE, neighbour_cost, on
 from bench.report import HEAD, RESULTS, print_all, printed
 from bench.rows import ROWS
 
@@ -30,7 +31,7 @@ def main() -> int:
     # Beside the code and not in the system's place for temporary files, which may be memory.
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as folder, on(ONE):
         if asked.what == "quick":
             return quick.run(Path(folder), asked.record)
         return _full(Path(folder), asked)
@@ -83,7 +84,7 @@ def _write(inputs: Inputs, results: list[dict[str, Any]], seconds: float) -> Non
     if len(results) != len(ROWS):
         raise RuntimeError(f"not measured: {sorted({row.name for row in ROWS} - {made['name'] for made in results})}")
     whole = {
-        "machine": machine(),
+        "machine": machine() | {"neighbour_cost": round(neighbour_cost(), 2)},
         "lines": inputs.pushed.entries,
         "payload_bytes": inputs.pushed.raw_bytes,
         "wall_s": round(seconds),

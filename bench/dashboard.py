@@ -154,7 +154,7 @@ def _with_pushes(server: MeasuredServer, lines: Lines, expected: Sequence[Any]) 
     stop = threading.Event()
     rounds = 0
     with ThreadPoolExecutor(PUSHERS) as pushers:
-        pushing = [pushers.submit(_push, server, lines, number, stop) for number in range(PUSHERS)]
+        pushing = [pushers.submit(push_steadily, server, lines, number, stop) for number in range(PUSHERS)]
         try:
             while time.monotonic() < until:
                 _at_once(server, expected)
@@ -164,7 +164,7 @@ def _with_pushes(server: MeasuredServer, lines: Lines, expected: Sequence[Any]) 
         return sorted(seconds for one in pushing for seconds in one.result()), rounds
 
 
-def _push(server: MeasuredServer, lines: Lines, number: int, stop: threading.Event) -> list[float]:
+def push_steadily(server: MeasuredServer, lines: Lines, number: int, stop: threading.Event) -> list[float]:
     """Pushes at fixed times, whatever the one before took; seconds from the time it was due to its answer."""
     part = lines["json"][:LINES_A_PUSH]
     labels = [f'{{app="meanwhile", pod="meanwhile-{number}"}}']

@@ -59,7 +59,8 @@ def machine_text(found: Mapping[str, Any]) -> str:
     return (
         f"{on['cores']} cores ({on['processor']}), {on['memory_GB']:.0f} GB, {on['system'].split()[0]}, "
         f"Python {on['python']}. {found['lines']:,} lines (JSON, logfmt, nginx), "
-        f"{found['payload_bytes'] / 1e6:.0f} MB of push payload; the run took {found['wall_s']:.0f} s."
+        f"{found['payload_bytes'] / 1e6:.0f} MB of push payload; the run took {found['wall_s']:.0f} s. "
+        f"The same work cost {on['neighbour_cost']:.2f} times the CPU-seconds while the other processors were busy."
     )
 
 

@@ -206,6 +206,16 @@ ROWS = (
     ),
     Row("regex, any case, all", SCAN, means='`|~ "(?i)timeout waiting"`'),
     Row(
+        "ingest, 5,000 lines a request, all processors",
+        CODEC,
+        means="the first row's load where the server's threads run beside each other",
+    ),
+    Row(
+        "JSON: filter on number, count, all processors",
+        SCAN,
+        means="that query where its two threads run beside each other",
+    ),
+    Row(
         "ingest, 100 lines a request, 4 connections",
         CODEC,
         means="the same over 4: a commit has two or three of them, and each wakes two threads",
@@ -289,6 +299,21 @@ ROWS = (
         0.05,
         means="20 graphs again for a range that has moved on by a step of 50, whose new lines were pushed before; the "
         "middle of 3; answers must be equal to those without what was kept",
+    ),
+    Row(
+        "compaction: push p99 over that without",
+        "x",
+        1.3,
+        1.1,
+        means="50 pushes a second of 100 lines to a server that compacts 1.5 M lines, and to one that has the same and "
+        "does not; the best of 3 rounds of each, in turn",
+    ),
+    Row(
+        "compaction: query CPU over that without",
+        "x",
+        1.3,
+        1.1,
+        means="likewise the count with a literal filter, without the CPU of compaction's own thread",
     ),
     Row(
         "dashboard: push p99 meanwhile",

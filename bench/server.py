@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from bench.processors import ALL, on, run_on
 from bench.pushing import PROTOBUF, PUSH, http_push, push_all
 
 SETTLE = 3.0
@@ -29,6 +30,9 @@ START = 300.0
 ANSWER = 300.0
 """Seconds that one answer may take."""
 
+COMPACTING = ("--set", "compaction.enabled=true")
+"""Options of a server that compacts by itself; others do not."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CPU_CLOCK = 2
 """CPUCLOCK_SCHED of the kernel: a process's CPU clock is numbered ~pid << 3 | this (clock_getcpuclockid(3))."""
@@ -41,6 +45,7 @@ class MeasuredServer:
         data_dir: of the server.
         port: where it listens on 127.0.0.1.
         ready_after: seconds from its start to the first 200 of /ready.
+        compacts: whether it compacts by itself.
     """
 
     def __init__(self, data_dir: Path, *options: str) -> None:
@@ -49,6 +54,14 @@ class MeasuredServer:
         # The port of Fluent Forward is the machine's: a server opens one only where a row is about it.
         if "--forward" not in options:
             options = (*options, "--forward", "off")
+        # Compaction goes on long after a load: it belongs to no row but its own.
+        self.compacts = COMPACTING[1] in options
+        if not self.compacts:
+            options = (*options, "--set", "compaction.enabled=false")
+        with on(ALL):  # so that it sees the machine as it is when it decides how many threads to have
+            self._start(options)
+
+    def _start(self, options: tuple[str, ...]) -> None:
         began = time.monotonic()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -58,7 +71,7 @@ class MeasuredServer:
                     "gateway.cli",
                     "serve",
                     "--data-dir",
-                    str(data_dir),
+                    str(self.data_dir),
                     "--http",
                     "127.0.0.1:0",
                     *options,
@@ -99,8 +112,15 @@ class MeasuredServer:
             connection.close()
 
     def __enter__(self) -> Self:
-        self._settle()
+        if not self.compacts:
+            self._settle()
+        run_on(frozenset(os.sched_getaffinity(0)), self.pid)
         return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def _settle(self) -> None:
         """Waits until what a start leaves to the background is done: that belongs to no load."""
@@ -131,6 +151,16 @@ class MeasuredServer:
     def flush(self) -> None:
         """Waits until all is in blocks."""
         self._request("POST", "/flush", 204)
+
+    def compact(self) -> None:
+        """Waits until all blocks that may be joined are."""
+        self._request("POST", "/weir/v1/compact", 204)
+
+    def compaction_cpu(self) -> float:
+        """CPU-seconds that compaction took so far."""
+        name = "weir_compaction_cpu_seconds_total "
+        text = self._request("GET", "/metrics", 200).decode()
+        return float(next(line for line in text.splitlines() if line.startswith(name)).removeprefix(name))
 
     def ask(self, path: str, parameters: Mapping[str, str | int], *, kept: bool = False) -> Any:
         """A JSON answer of the API; `kept`: results that the server has of earlier queries may be used."""
