@@ -22,7 +22,7 @@ from bench.server import MeasuredServer
 from gateway.push.otlp_messages import LogsRequest
 
 CONNECTIONS = 4
-RUNS = 5
+RUNS = 4
 """Loads of a door; the one that cost least counts. The floor is taken again before each of them, as what a core gives
 changes while other processes run."""
 WARM = 3

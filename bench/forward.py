@@ -19,7 +19,7 @@ from bench.payloads import payloads, times
 from bench.server import MeasuredServer
 
 CONNECTIONS = 4
-PACKED_RUNS, SINGLE_RUNS = 5, 2
+PACKED_RUNS, SINGLE_RUNS = 4, 2
 """Loads; the one that cost least counts. The floor is taken again before each of them, as what a core gives changes
 while other processes run."""
 TRIPLES = 20_000

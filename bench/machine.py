@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from bench.processors import ALL
+
 
 def machine() -> dict[str, str | int | float]:
     """Processor, cores, memory, system and Python."""
@@ -20,7 +22,7 @@ def machine() -> dict[str, str | int | float]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(ALL),
         "memory_GB": round(memory / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -1,9 +1,9 @@
 """On which processors things run while they are measured.
 
-A ratio to a floor compares two amounts of work only if both are done under the same conditions. Where processors are
-hardware threads that share a core, work costs more CPU-seconds while the other thread is busy (`neighbour_cost`
-measures how much), and a server that keeps both busy would be held against a floor that ran alone. So a ratio is
-measured on one processor, client included; rows about time as a user sees it run on all.
+A ratio to a floor compares two amounts of work only if both are done under the same conditions. A floor runs alone, in
+one thread. A server keeps all processors busy: what one hands to another finds cold caches, and two of them may share a
+core (`neighbour_cost` measures what that costs). So a ratio is measured on one processor, client included; rows about
+time as a user sees it run on all (ADR 8).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import zstandard
 ALL = frozenset(os.sched_getaffinity(0))
 ONE = frozenset([max(ALL)])
 """Not the first one, which a system gives most of its own work to."""
-_PIECE = 4 << 20
+_PIECE_LINES = 400_000
 _ROUNDS = 12
 
 
@@ -58,34 +58,32 @@ def neighbour_cost() -> float:
     """CPU-seconds of the same work while every other processor is busy, over those while they are idle; 1 if alone."""
     if len(ALL) == 1:
         return 1.0
+    piece = b"".join(b"%d level=info msg=done took=%dms\n" % (at, at * 7919 % 4093) for at in range(_PIECE_LINES))
+    done = threading.Event()
+    neighbours = [threading.Thread(target=_keep_busy, args=(piece, done)) for _ in range(len(ALL) - 1)]
     with on(ALL):
-        alone = _compress()
-        done = threading.Event()
-        neighbours = [threading.Thread(target=_keep_busy, args=(done,)) for _ in range(len(ALL) - 1)]
+        alone = _compress(piece)
         for neighbour in neighbours:
             neighbour.start()
-        beside = _compress()
+        beside = _compress(piece)
         done.set()
         for neighbour in neighbours:
             neighbour.join()
     return beside / alone
 
 
-def _piece() -> bytes:
-    return b"".join(b"%d level=info msg=done took=%dms\n" % (at, at * 7919 % 4093) for at in range(_PIECE // 32))
-
-
-def _compress() -> float:
-    """CPU-seconds of this thread to compress a piece, the least of some rounds."""
-    compressor, piece, took = zstandard.ZstdCompressor(), _piece(), []
+def _compress(piece: bytes) -> float:
+    """CPU-seconds of this thread to compress a piece, the middle of some rounds after one that warms up."""
+    compressor, took = zstandard.ZstdCompressor(), []
+    compressor.compress(piece)
     for _ in range(_ROUNDS):
         began = time.thread_time()
         compressor.compress(piece)
         took.append(time.thread_time() - began)
-    return min(took)
+    return sorted(took)[_ROUNDS // 2]
 
 
-def _keep_busy(done: threading.Event) -> None:
-    compressor, piece = zstandard.ZstdCompressor(), _piece()
+def _keep_busy(piece: bytes, done: threading.Event) -> None:
+    compressor = zstandard.ZstdCompressor()
     while not done.is_set():
         compressor.compress(piece)
