@@ -55,7 +55,10 @@ async def create(request: Request) -> Response:
     """Accepts a delete: 204 and its id."""
     gateway, tenant = _gateway(request), tenant_of(request)
     store = gateway.store
-    asked = _asked(await read_form(request))
+    form = await read_form(request)
+    if first(form, "dry_run"):
+        raise BadParameter("dry_run is for GET: a POST or PUT deletes")
+    asked = _asked(form)
     record = await anyio.to_thread.run_sync(store.delete, tenant, asked.query, asked.begin, asked.end, _who(request))
     gateway.runs.part()
     return Response(status_code=204, headers={"X-Delete-Request-ID": record.id})

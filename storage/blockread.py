@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakSet
@@ -107,21 +109,30 @@ def open_reader(path: Path) -> pq.ParquetFile:
     """
     found = _readers.open.get(path)
     if found is not None:
-        _readers.open.move_to_end(path)
+        with suppress(KeyError):  # another thread was told to forget it
+            _readers.open.move_to_end(path)
         return found
     try:
         reader = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
+        if not says_of_the_file(error):
+            raise
         raise CorruptBlock(f"block {path}: {error}", path) from error
     opened = _readers.open
     opened[path] = reader
     while len(opened) > 1 and (len(opened) > OPEN_READERS or _footer_bytes(opened) > READER_BYTES):
-        opened.popitem(last=False)[1].close()
+        with suppress(KeyError):
+            opened.popitem(last=False)[1].close()
     return reader
 
 
+def says_of_the_file(error: Exception) -> bool:
+    """Whether an error says something of a file's contents, or that it is gone: too many open files, say, does not."""
+    return not isinstance(error, OSError) or error.errno in (None, errno.ENOENT)
+
+
 def _footer_bytes(opened: OrderedDict[Path, pq.ParquetFile]) -> int:
-    return sum([reader.metadata.serialized_size for reader in opened.values()])
+    return sum([reader.metadata.serialized_size for reader in list(opened.values())])
 
 
 _footers: Kept[Path, Footer] = Kept(FOOTERS, FOOTER_BYTES)

@@ -130,7 +130,7 @@ class Catalog:
         present = {str(path.relative_to(self._data_dir)): path for path in root.glob("*/*/*.parquet")}
         known = {row[0]: json.loads(row[1]) for row in self._db.execute("SELECT path, sources FROM blocks")}
         found = self._new_footers({name: present[name] for name in sorted(present.keys() - known.keys())})
-        replaced = {source for sources in known.values() for source in sources}
+        replaced = {source for name, sources in known.items() if name in present for source in sources}
         replaced |= {source for footer in found.values() for source in footer.sources}
         gone = sorted(name for name, path in present.items() if path.stem in replaced)
         new = {name: footer for name, footer in found.items() if name not in gone}

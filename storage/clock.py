@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ TOLERANCE = 600 * _SECOND
 """ns by which the time of day may be off at each look, and is believed: an upgrade, a reboot, an hour's drift."""
 PATIENCE = 3 * 86_400 * _SECOND
 """ns of running after which a time of day that is off is believed after all: longer than a weekend without anybody."""
+_A_STOP = 7 * 86_400 * _SECOND
+"""ns by which it may be off by more than before at the first look after a start, and the count goes on: the server was
+not running. After a longer stop it begins anew, as it does when the time of day jumps again while the server runs."""
 _AT_ONCE = 3600 * _SECOND
 """ns of running between two looks that count for that at most: a laptop that was asleep has shown nobody its clock."""
 _SAVE_EVERY = 60 * _SECOND
@@ -51,8 +55,9 @@ class SteadyClock:
         self._running = running
         self._lock = threading.Lock()
         self._at = running()
-        self._time, self._off_for = self._restored()
+        self._time, self._off_for, self._off_by = self._restored()
         self._told = False
+        self._just_started = True
         self._saved: int | None = None
 
     def now(self) -> int:
@@ -76,15 +81,20 @@ class SteadyClock:
     def believe(self) -> None:
         """The time of day is right: somebody who looks at it says so."""
         with self._lock:
-            self._at, self._time, self._off_for = self._running(), self._wall(), 0
+            self._at, self._time, self._off_for, self._off_by = self._running(), self._wall(), 0, 0
             self._save()
 
     def _follow(self, wall: int, passed: int) -> None:
-        ahead = wall - self._time
+        ahead, near = wall - self._time, _A_STOP if self._just_started else TOLERANCE
+        self._just_started = False
         if abs(ahead) <= TOLERANCE:
             self._time, self._off_for, self._told = wall, 0, False
             return
-        self._off_for += min(passed, _AT_ONCE) if self._off_for else 1  # how long before it was seen is not known
+        if self._off_for and abs(ahead - self._off_by) <= near:
+            self._off_for += min(passed, _AT_ONCE)
+        else:  # it is off from now on, or by something else than before; how long before it was seen is not known
+            self._off_for, self._told = 1, False
+        self._off_by = ahead
         if self._off_for >= PATIENCE:
             log.warning(
                 "the clock, %s s off from when this server ran before, is believed from now on", ahead // _SECOND
@@ -102,20 +112,23 @@ class SteadyClock:
                 left,
             )
 
-    def _restored(self) -> tuple[int, int]:
-        """(time, how long the time of day has been off), of the last run."""
+    def _restored(self) -> tuple[int, int, int]:
+        """(time, how long the time of day has been off, by how much), of the last run."""
         try:
             said = json.loads(self._path.read_bytes())
-            return int(said["time"]), max(0, int(said["off_for"]))
+            return int(said["time"]), max(0, int(said["off_for"])), int(said.get("off_by", 0))
         except FileNotFoundError:
-            return self._wall(), 0
+            return self._wall(), 0, 0
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s cannot be read, the clock is believed: %s", self._path, error)
-            return self._wall(), 0
+            return self._wall(), 0, 0
 
     def _save(self) -> None:
-        """Keeps the time. Not synced, and a disk that is full is no reason to fail: the next time it is tried again."""
+        """Keeps the time. A disk that is full is no reason to fail: the next time it is tried again."""
         temporary = self._path.with_suffix(".tmp")
         with suppress(OSError):
-            temporary.write_text(json.dumps({"time": self._time, "off_for": self._off_for}))
+            with temporary.open("w") as file:
+                json.dump({"time": self._time, "off_for": self._off_for, "off_by": self._off_by}, file)
+                file.flush()
+                os.fsync(file.fileno())  # an empty file after a power cut would let any time of day be believed
             temporary.replace(self._path)

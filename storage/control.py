@@ -88,6 +88,13 @@ class DeleteRecord:
         return self.status in (DeleteStatus.RECEIVED, DeleteStatus.STARTED)
 
 
+def _check_size(data_dir: Path) -> None:
+    """Raises CorruptCatalog if control.db is an empty file: one of ours never is, and SQLite would take it for new."""
+    path = data_dir / "control.db"
+    if path.exists() and not path.stat().st_size:
+        raise CorruptCatalog(f"{path} is empty")
+
+
 class Control:
     """control.db. Used by storage's own threads only, never by the event loop."""
 
@@ -95,6 +102,7 @@ class Control:
         """Opens or makes it. Raises CorruptCatalog, which tells how to go on."""
         self._lock = threading.Lock()
         try:
+            _check_size(data_dir)
             self._db = open_database(data_dir / "control.db", _SCHEMA, VERSION, older=_OLDER, synchronous="FULL")
         except CorruptCatalog as error:
             raise CorruptCatalog(

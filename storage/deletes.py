@@ -25,6 +25,7 @@ from storage.errors import DeleteBegun, StorageError, StorageUnavailable, Unknow
 from storage.expiry import left_of_day
 from storage.figures import DeleteFigures
 from storage.flush import Flusher
+from storage.setaside import SetAside
 from storage.state import State, View
 from storage.tombstones import Chooser, Tombstone
 from storage.ulid import new_ulid
@@ -111,6 +112,7 @@ class Deletes:
         options: DeleteOptions,
         *,
         origin: bytes,
+        aside: SetAside,
     ) -> None:
         """Puts the tombstones of what is not carried out into the views."""
         self._state = state
@@ -120,6 +122,7 @@ class Deletes:
         self._wal_dir = wal_dir
         self._options = options
         self._origin = origin.hex()
+        self._aside = aside
         self._lock = threading.Lock()
         """Over `_open` and what status a delete has. No other lock is taken while it is held."""
         self._open: dict[str, _Open] = {}
@@ -186,13 +189,15 @@ class Deletes:
                 opened = self._opened(record, streams, chooses, moment.segment)
                 blocks = self._left(opened)
                 record = replace(record, blocks=len(blocks), bytes=sum(block.size for block in blocks))
-                if not blocks:  # nothing that came is to be deleted, in memory neither
+                if not blocks and not self._may_come_back(
+                    record
+                ):  # nothing that came is to be deleted, in memory neither
                     record = replace(record, status=DeleteStatus.PROCESSED, started=now, ended=now)
                 opened.record = record
                 self._control.add_delete(record)
                 with self._lock:
                     self._counts[tenant_name, record.status] += 1
-                if blocks:
+                if record.is_open:
                     self._show(opened)
         except OSError as error:
             if error.errno in DISK_FULL:
@@ -286,7 +291,7 @@ class Deletes:
         only_the_log = False
         for opened in list(self._open.values()):
             self._tell_when_due(opened)
-            if self._left(opened):
+            if self._left(opened) or self._may_come_back(opened.record):
                 continue
             # Somebody may still be reading one.
             opened.files = {path for path in opened.files - opened.tombstone.spared if path.exists()}
@@ -297,6 +302,10 @@ class Deletes:
                 continue
             self._finish(opened)
         return only_the_log
+
+    def _may_come_back(self, record: DeleteRecord) -> bool:
+        """Whether a damaged block of its time is in quarantine: mended, it is there again with the next start."""
+        return bool(self._aside.told(record.tenant, record.first, record.last + 1))
 
     def _tell_when_due(self, opened: _Open) -> None:
         """Shows the tombstone as if it were new when its delete may begin: compaction looks at what is new."""

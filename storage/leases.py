@@ -14,6 +14,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from storage.blockread import forget
+from storage.repeats import forget_repeats
 from storage.segment import sync_directory
 
 log = logging.getLogger("weir.storage")
@@ -65,19 +66,31 @@ class Leases:
             ready = []
             while self._waiting and self._waiting[0][0] < oldest:
                 ready.append(self._waiting.popleft())
-        removed, failed = [], []
-        for serial, path in ready:
-            forget(path)
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("%s cannot be removed, it is tried again: %s", path, error.strerror)
-                failed.append((serial, path))
-            else:
-                removed.append(path)
+        removed: list[Path] = []
+        try:
+            for _, path in ready:
+                if self._is_removed(path):
+                    removed.append(path)
+        finally:
+            left = [(serial, path) for serial, path in ready if path not in removed]
+            if left:
+                with self._lock:
+                    self._waiting.extendleft(reversed(left))
+        if removed:
+            forget_repeats()
         for folder in {path.parent for path in removed}:
-            sync_directory(folder)
-        if failed:
-            with self._lock:
-                self._waiting.extendleft(reversed(failed))
+            try:
+                sync_directory(folder)
+            except OSError as error:  # after a power cut a file may be back, and is seen to be replaced then
+                log.warning("that files were removed from %s could not be synced: %s", folder, error.strerror)
         return removed
+
+    @staticmethod
+    def _is_removed(path: Path) -> bool:
+        forget(path)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed, it is tried again: %s", path, error.strerror)
+            return False
+        return True

@@ -193,3 +193,9 @@ def _read_compact(block: Block, group: int, columns: Sequence[str], times: Times
 def _compact(batch: Batch) -> Batch:
     """The batch's selection as a batch."""
     return batch if batch.selection is None else take_rows(batch, batch.selection)
+
+
+def forget_repeats() -> None:
+    """Lets go of what is remembered of blocks, among which are some that are gone."""
+    shared_streams.cache_clear()
+    _repeated_in_block.cache_clear()

@@ -81,7 +81,10 @@ class BlockSource:
         for one in tombstones:
             if one.chooses is None:
                 whole = one.selects(block.streams) & (block.stream_min >= one.start) & (block.stream_max < one.end)
-                self._near &= ~whole
+                whole &= self._near
+                if whole.any():
+                    self._near &= ~whole
+                    self._gone = whole if self._gone is None else self._gone | whole
         self._footer: Footer | None = None
         self._pages: BlockPages | None = None
 
@@ -349,8 +352,9 @@ class BlockUnit:
         """What the group's entries of a selector depend on: the file, which is written once, and what is not shown.
 
         None while entries of it expire. Whatever else comes to decide which entries are shown has to be in here.
+        What is kept under it is of the whole row group, so that it says what is hidden outside the window too.
         """
-        source = self.source
+        source = self.source.whole()
         if source.is_cut(self.group):
             return None
         hiding = tuple(one.id for one in source.hiding(self.group))

@@ -172,6 +172,7 @@ class Store:
             known,
             options.deletes,
             origin=origin,
+            aside=self._set_aside,
         )
         self._retention = Retention(options.retention, options.clock)
         floors = Floors(self._retention, SteadyClock(data_dir / "clock", options.clock))

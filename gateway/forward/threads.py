@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -29,7 +30,11 @@ class Threads:
         self._busy = 0
 
     async def run(self, function: Callable[..., _R], *args: object) -> _R:
-        """What `function` gives, or raises, in a thread. Who waits no longer does not end it."""
+        """What `function` gives, or raises, in a thread.
+
+        A caller that is cancelled goes when the work has ended, or at once if it has not begun: until then what it
+        works on is in memory, and its place is taken.
+        """
         holder = object()
         try:
             self._limiter.acquire_on_behalf_of_nowait(holder)
@@ -41,7 +46,14 @@ class Threads:
                 self._start()
             work = _Work(function, args)
             self._work.put(work)
-            await work.done
+            try:
+                await asyncio.shield(work.done)
+            except asyncio.CancelledError:
+                work.withdraw()
+                while not work.done.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.shield(work.done)
+                raise
             given: _R = work.result()
             return given
         finally:
@@ -56,8 +68,8 @@ class Threads:
 
     def _start(self) -> None:
         thread = Thread(target=_serve, args=(self._work,), name="weir-forward", daemon=True)
-        self._started.append(thread)
         thread.start()
+        self._started.append(thread)
 
 
 class _Work:
@@ -68,25 +80,36 @@ class _Work:
         self._loop = asyncio.get_running_loop()
         self._result: Any = None
         self._error: BaseException | None = None
+        self._withdrawn = False
         self.done: asyncio.Future[None] = self._loop.create_future()
 
     def run(self) -> None:
         """In a thread."""
-        try:
-            self._result = self._function(*self._args)
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            self._error = error
-        if not self._loop.is_closed():
+        if not self._withdrawn:
+            try:
+                self._result = self._function(*self._args)
+            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+                self._error = error
+        self._args = ()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(self._tell)
+
+    def withdraw(self) -> None:
+        """Nobody wants it any more: it is not begun."""
+        self._withdrawn = True
 
     def result(self) -> Any:
         """Of the call, which is done."""
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback has this frame, and with it what was worked on, until the collector comes
         return self._result
 
     def _tell(self) -> None:
-        if not self.done.done():  # else the connection is gone
+        if not self.done.done():
             self.done.set_result(None)
 
 

@@ -105,6 +105,7 @@ class Engine:
         self._damage = damage
         self._lock = threading.Lock()
         self._barred: set[Path] = set()
+        self._unjoinable: set[Path] = set()
         self._plans: dict[str, _Planned] = {}
         self._last = ""
         self._cramped = False
@@ -198,6 +199,7 @@ class Engine:
             waiting,
             partial(self._has_much_expired, self._floor(tenant)),
             frozenset(self._barred),
+            frozenset(self._unjoinable),
             everything,
         )
 
@@ -245,7 +247,12 @@ class Engine:
                 raise Barred(f"{error}; the block was set aside") from error
             self._bar([error.block])
             raise Barred(f"{error}; the block is left out of compaction until the next start") from error
-        except (CannotJoin, CorruptBlock) as error:
+        except CannotJoin as error:
+            self._unjoinable.update(block.path for block in job.sources)
+            self._plans.clear()
+            counters.failures += 1
+            raise Barred(f"{error}; these blocks stay apart until the next start") from error
+        except CorruptBlock as error:
             self._bar(job.sources)
             counters.failures += 1
             names = ", ".join(block.path.name for block in job.sources)
@@ -265,7 +272,7 @@ class Engine:
     def _run(self, tenant: Tenant, job: Job, pause: Callable[[], None]) -> Compacted:
         view, now = tenant.view, time.time_ns()
         asked = self._asked(tenant, view, now, everything=False)
-        if job.reason is Reason.DELETED and spare(job.sources[0], asked.claimed, tenant.table, pause):
+        if job.reason is Reason.DELETED and self._is_spared(job.sources[0], asked, tenant, pause):
             self._plans.pop(tenant.name, None)  # nothing of it is deleted: it is not written anew for that
             return Compacted(job, job.sources[0])
         final = job.sources[0].path.parent / f"{new_ulid()}.parquet"
@@ -281,10 +288,18 @@ class Engine:
                 publish(temporary, final)
         except BaseException:
             temporary.unlink(missing_ok=True)
+            self._discard(final)  # it may have its name, and its folder could not be synced
             raise
         block = self._take_over(tenant, merged, final)
         self._count(job, merged)
         return Compacted(replace(job, sources=merged.sources), block)
+
+    @staticmethod
+    def _is_spared(block: Block, asked: Asked, tenant: Tenant, pause: Callable[[], None]) -> bool:
+        try:
+            return spare(block, asked.claimed, tenant.table, pause)
+        except CorruptBlock as error:
+            raise UnreadableSource(block, error) from error
 
     def _take_over(self, tenant: Tenant, merged: Merged, final: Path) -> Block | None:
         """Puts the new block in its sources' place. Raises StorageError; the sources are still in theirs then."""
@@ -296,10 +311,16 @@ class Engine:
         try:
             self._catalog.add([(relative, merged.written)], self._names(merged.sources))
         except StorageError:
-            final.unlink()
+            self._discard(final)
             raise
         self._show(tenant, merged.sources, block)
         return block
+
+    def _discard(self, final: Path) -> None:
+        """Removes a block that takes nobody's place: a later start would take it for one that does."""
+        if final.exists():
+            self._leases.remove_later(final)
+            self._leases.sweep()
 
     def _replace(self, tenant: Tenant, blocks: Sequence[Block], block: Block | None) -> None:
         self._catalog.add([], self._names(blocks))

@@ -189,9 +189,8 @@ def _identity(asked: Merge, sources: Sequence[Source]) -> Identity:
     blocks = [source.block for source in sources]
     listed = {name for source in sources for name in source.deletes}
     deletes = {one.id for one in asked.tombstones if one.id in listed or any(map(one.reaches, blocks))}
-    folder = blocks[0].path.parent
     names = [block.path.stem for block in blocks]
-    names += [name for source in sources for name in source.sources if (folder / f"{name}.parquet").exists()]
+    names += [name for source in sources for name in source.sources if _may_come_back(blocks[0].path.parent, name)]
     return Identity(
         tenant=asked.tenant,
         day=blocks[0].day,
@@ -200,6 +199,13 @@ def _identity(asked: Merge, sources: Sequence[Source]) -> Identity:
         sources=tuple(dict.fromkeys(names)),
         deletes=tuple(sorted(deletes)),
     )
+
+
+def _may_come_back(folder: Path, name: str) -> bool:
+    """Whether a block that was replaced is still on disk, in quarantine perhaps."""
+    data_dir = folder.parent.parent.parent
+    aside = data_dir / "quarantine" / folder.relative_to(data_dir)
+    return any((place / f"{name}.parquet").exists() for place in (folder, aside))
 
 
 def _origins(ranges: Sequence[OriginRange]) -> tuple[OriginRange, ...]:

@@ -90,6 +90,7 @@ class Asked:
         waiting: tombstones that can still be called off.
         has_much_expired: whether a block should be written anew without what of it has expired.
         barred: blocks that are not to be touched.
+        unjoinable: blocks that are not to be joined with others.
         everything: join what can be joined, whatever it gains.
     """
 
@@ -99,6 +100,7 @@ class Asked:
     waiting: Sequence[Tombstone] = ()
     has_much_expired: Callable[[Block], bool] = _never
     barred: Collection[Path] = ()
+    unjoinable: Collection[Path] = ()
     everything: bool = False
 
 
@@ -172,7 +174,7 @@ def _runs(blocks: Sequence[Block], asked: Asked) -> Iterator[list[Block]]:
         if run and any(run[-1].generation <= end < block.generation for end in ends):
             yield run
             run = []
-        if block.path in asked.barred:
+        if block.path in asked.barred or block.path in asked.unjoinable:
             yield run
             run = []
         else:

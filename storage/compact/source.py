@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.batch import I32, I64, Batch, Column, Mask, Pairs
-from storage.blockread import Block, column_of, pairs_of
+from storage.blockread import Block, column_of, pairs_of, says_of_the_file
 from storage.blockwrite import HOUR, META
 from storage.errors import CorruptBlock
 from storage.footer import CRC_KEY, DATA_KEY, KEY, VERSION, unpacked
@@ -109,6 +109,11 @@ class Left:
     floor: I64 | None = None
 
 
+def _fault(block: Block, error: Exception) -> Exception:
+    """UnreadableSource if an error says something of a block; else the error itself."""
+    return UnreadableSource(block, error) if says_of_the_file(error) else error
+
+
 class Source:
     """One block that is read from its first row to its last.
 
@@ -134,8 +139,8 @@ class Source:
         self._metadata: dict[int, tuple[dict[str, Column], Pairs | None]] = {}
         try:
             self._open()
-        except (CorruptBlock, pa.ArrowInvalid, FileNotFoundError, msgspec.DecodeError, KeyError, ValueError) as error:
-            raise UnreadableSource(block, error) from error
+        except (CorruptBlock, pa.ArrowInvalid, OSError, msgspec.DecodeError, KeyError, ValueError) as error:
+            raise _fault(block, error) from error
 
     def _open(self) -> None:
         block = self.block
@@ -178,7 +183,7 @@ class Source:
         try:
             return self._rows_of(group)
         except (CorruptBlock, OSError) as error:
-            raise UnreadableSource(self.block, error) from error
+            raise _fault(self.block, error) from error
 
     def _rows_of(self, group: int) -> Rows:
         first, last = np.searchsorted(self._group, [group, group + 1]).tolist()
@@ -233,7 +238,7 @@ class Source:
             lines, places = self._pages.lines(group, rows)
             metadata, rest = self._metadata_of(group)
         except (CorruptBlock, pa.ArrowInvalid, OSError) as error:
-            raise UnreadableSource(self.block, error) from error
+            raise _fault(self.block, error) from error
         whole = len(rows) == self._reader.metadata.row_group(group).num_rows
         return Batch(
             (),
@@ -265,7 +270,7 @@ class Source:
         try:
             metadata, rest = self._metadata_of(group)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UnreadableSource(self.block, error) from error
+            raise _fault(self.block, error) from error
         found = {key: int(np.count_nonzero(column.codes >= 0)) for key, column in metadata.items()}
         if rest is not None:
             used = np.bincount(rest.keys, minlength=len(rest.names)).tolist()

@@ -86,7 +86,7 @@ def test_a_dry_run_says_what_would_go_by_tenant_and_rule_and_takes_nothing(tmp_p
     assert told[2:5] == [
         "tenant rule period streams entries bytes oldest",
         'acme {app="short"} (priority 1) 1d 1 5 25 B TIME',
-        "acme the tenant's period 1w3d 1 2 10 B TIME",
+        "acme the tenant's period 10d 1 2 10 B TIME",
     ]
     assert re.fullmatch(r"1 block of 4 entries, [\d.]+ KiB on disk, the oldest of TIME: has expired whole", told[6])
     assert told[7] == "1 other blocks have expired entries among others"

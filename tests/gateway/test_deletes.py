@@ -229,6 +229,8 @@ def test_a_dry_run_tells_streams_lines_and_bytes_and_deletes_nothing(tenant: Ten
     assert some.json() == {"streams": 1, "entries": 2, "bytes": 2 * len("line 7")}
     none = tenant.delete('{app="c"}', "GET", dry_run="true")
     assert none.json() == {"streams": 0, "entries": 0, "bytes": 0}
+    refused = tenant.delete("{}", "POST", dry_run="true")
+    assert (refused.status_code, refused.text) == (400, "dry_run is for GET: a POST or PUT deletes\n")
     assert (len(tenant.lines()), tenant.listed()) == (22, [])
 
 

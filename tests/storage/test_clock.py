@@ -152,3 +152,30 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     times = Times()
     clock = SteadyClock(tmp_path / "gone" / "clock", lambda: times.wall, lambda: times.running)
     assert clock.now() == NOON
+
+
+def test_another_jump_while_it_is_off_begins_the_count_anew(tmp_path: Path) -> None:
+    times = Times()
+    clock = times.clock(tmp_path)
+    times.pass_by(HOUR)
+    clock.now()
+    times.pass_by(0, 8 * HOUR)  # as after a stop
+    for _ in range(71):
+        times.pass_by(HOUR)
+        clock.now()
+    times.pass_by(HOUR, 365 * DAY)
+    for _ in range(60):
+        assert clock.now() < NOON + 20 * DAY
+        times.pass_by(HOUR)
+
+
+def test_a_stop_each_night_does_not_keep_it_from_being_believed(tmp_path: Path) -> None:
+    times = Times()
+    for _ in range(8):
+        clock = times.clock(tmp_path)
+        for _ in range(12):
+            clock.now()
+            times.pass_by(HOUR)
+        times.wall += 12 * HOUR
+    clock = times.clock(tmp_path)
+    assert clock.now() >= times.wall - 2 * DAY

@@ -128,3 +128,12 @@ def test_a_control_db_of_version_1_is_taken_along(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "control.db") as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
     db.close()
+
+
+def test_an_empty_control_db_is_no_new_one(tmp_path: Path) -> None:
+    Control(tmp_path).close()
+    for path in tmp_path.glob("control.db*"):
+        path.unlink()
+    (tmp_path / "control.db").touch()
+    with pytest.raises(CorruptCatalog, match=r"is empty\. It holds what must not be forgotten"):
+        Control(tmp_path)

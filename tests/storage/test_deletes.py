@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,15 @@ from storage import DeleteOptions, DeleteStatus, Store
 from storage.batch import Batch, Mask
 from storage.blockread import Block
 from storage.control import DeleteRecord
-from storage.errors import BadDelete, CorruptCatalog, DeleteBegun, StorageError, StorageUnavailable, UnknownDelete
+from storage.errors import (
+    BadDelete,
+    CorruptBlock,
+    CorruptCatalog,
+    DeleteBegun,
+    StorageError,
+    StorageUnavailable,
+    UnknownDelete,
+)
 from storage.streams import LabelMatcher
 from storage.tombstones import Chooser
 from tests.server import wait_until
@@ -679,4 +687,47 @@ def test_a_block_without_any_of_its_entries_is_not_written_anew(tmp_path: Path, 
     store.close()
     store = opened(tmp_path)
     assert read(store) == in_order(rows)
+    store.close()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_damaged_block_that_is_mended_brings_nothing_back(tmp_path: Path, when: str) -> None:
+    store = in_state(tmp_path, "flushed")
+    if when == "before":
+        delete(store, "b/2")
+    block = store._state.tenants["t"].view.blocks[0]
+    good = block.path.read_bytes()
+    block.path.write_bytes(good[:-100])
+    assert store.met_damage(CorruptBlock("a page", block.path))
+    if when == "after":
+        delete(store, "b/2")
+    store._deletes.settle()
+    assert [each.record.is_open for each in store.deletes("t")] == [True]
+    store.close()
+    (tmp_path / "quarantine" / block.path.relative_to(tmp_path)).unlink()
+    block.path.write_bytes(good)
+    store = opened(tmp_path)
+    assert read(store) == [row for row in in_order(ROWS) if not (row[0] == (("app", "b"),) and b"2" in row[2])]
+    store.close()
+
+
+@pytest.mark.parametrize("query", ["b", "b/b0"])
+@pytest.mark.parametrize("last", [NOON, NOON + DAY])
+def test_what_is_kept_of_a_row_group_is_not_taken_for_what_a_delete_left(tmp_path: Path, query: str, last: int) -> None:
+    store = opened(tmp_path)
+    stored(store, [entry(app, NOON + n * HOUR, f"{app}{n}") for app in "ab" for n in range(3)])
+    store.flush()
+
+    def identities() -> list[Hashable | None]:
+        """Of the whole, and of a window in which nothing is deleted: what is kept is of the whole in both."""
+        windows = (ALWAYS, (NOON + 2 * HOUR, NOON + 3 * HOUR))
+        return [unit.identity() for window in windows for unit in store.scan("t", (), *window, "forward")]
+
+    before = identities()
+    record = delete(store, query, last=last)
+    during = identities()
+    store.cancel_delete("t", record.id)
+    assert identities() == before
+    assert not set(before) & set(during)
+    assert [len(set(some)) for some in (before, during)] == [1, 1]
     store.close()

@@ -224,3 +224,50 @@ def test_tenants_take_turns(tmp_path: Path) -> None:
 
 def test_what_is_barred_is_told_apart_from_what_failed() -> None:
     assert issubclass(Barred, StorageError)
+
+
+def test_a_block_whose_folder_cannot_be_synced_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+
+    def fail(temporary: Path, final: Path) -> None:
+        temporary.rename(final)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(engine_module, "publish", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        engine_of(store).step(nothing, everything=True)
+    everything_is_as_it_was(store, tmp_path, before)
+    store.close()
+
+
+@pytest.mark.parametrize("at", [-9, -30, -60, -100, -200, -400])
+def test_a_damaged_footer_holds_nobody_up(tmp_path: Path, at: int) -> None:
+    store = filled(tmp_path, *ROWS)
+    path = blocks_of(store)[1].path
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    store.compact()
+    assert len(blocks_of(store)) == 1 + (path in [block.path for block in blocks_of(store)])
+    assert {row[2] for row in read(store)} >= {b"line 0", b"line 2"}
+    store.close()
+
+
+def test_too_many_open_files_say_nothing_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path, *ROWS)
+    before = files(tmp_path)
+
+    def fail(*_args: object, **_named: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("storage.compact.source.pq.ParquetFile", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        engine_of(store).step(nothing, everything=True)
+    monkeypatch.undo()
+    everything_is_as_it_was(store, tmp_path, before)
+    store.compact()
+    assert len(blocks_of(store)) == 1
+    store.close()
