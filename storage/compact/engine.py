@@ -248,10 +248,13 @@ class Engine:
             self._bar([error.block])
             raise Barred(f"{error}; the block is left out of compaction until the next start") from error
         except CannotJoin as error:
+            if len(job.sources) == 1:  # not even alone: it would be tried again and again
+                self._bar(job.sources)
             self._unjoinable.update(block.path for block in job.sources)
             self._plans.clear()
             counters.failures += 1
-            raise Barred(f"{error}; these blocks stay apart until the next start") from error
+            names = ", ".join(block.path.name for block in job.sources)
+            raise Barred(f"{error}; {names} are not joined until the next start") from error
         except CorruptBlock as error:
             self._bar(job.sources)
             counters.failures += 1
