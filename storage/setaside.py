@@ -96,33 +96,30 @@ class SetAside:
             path: of the file, in blocks/.
             missing: what it held.
             forget: takes it out of the catalog and the view; called when it is moved.
-
-        Raises:
-            OSError: the file cannot be moved.
         """
         with self._lock:
             if any(one.block == missing.block for one in self._missing):
                 return
             aside = self._data_dir / "quarantine" / path.relative_to(self._data_dir)
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            note = aside.with_suffix(".json")
-            _write(note, msgspec.json.encode(missing))
-            if path.exists():
-                path.rename(aside)
-                sync_directory(aside.parent)
-                sync_directory(path.parent)
+            where: Path | str = aside
+            try:
+                _move(path, aside, missing)
+            except (
+                OSError
+            ) as error:  # a disk that is full or cannot be written: what can be read is answered all the same
+                where = f"{path}, where it stays until the next start, as it cannot be moved: {error.strerror}"
             self._missing += (missing,)
             forget()
         log.error(
             "block %s of tenant %s is damaged and was set aside as %s: %s. The rest answers, with a warning",
             missing.block,
             missing.tenant,
-            aside,
+            where,
             missing.reason,
         )
 
     def take_unread(self, path: Path, reason: str) -> None:
-        """The same for a block of which nothing can be read, not even its footer. Raises OSError."""
+        """The same for a block of which nothing can be read, not even its footer."""
         self.take(path, _of_day(path, reason))
 
 
@@ -132,8 +129,14 @@ def _of_day(path: Path, reason: str) -> Missing:
     return Missing(path.parent.parent.name, path.stem, begin, begin + DAY - 1, -1, reason)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
+def _move(path: Path, aside: Path, missing: Missing) -> None:
+    """Moves a block's file, if it is there, and leaves a note beside it, durably. Raises OSError."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with aside.with_suffix(".json").open("wb") as file:
+        file.write(msgspec.json.encode(missing))
         file.flush()
         os.fsync(file.fileno())
+    if path.exists():
+        path.rename(aside)
+        sync_directory(aside.parent)
+        sync_directory(path.parent)
