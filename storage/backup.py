@@ -176,14 +176,20 @@ class _Backup:
         self._files[name] = sum_file(path, self._tally)
 
     def _take_folder(self, folder: Path) -> None:
-        """Takes the blocks of a tenant's day as they were in one moment."""
+        """Takes the blocks of a tenant's day as they were in one moment.
+
+        A listing of many files is no moment: it may miss a block that comes and its sources that go meanwhile. So two
+        in a row have to say the same.
+        """
         place = str(folder.relative_to(self._data_dir))
         (self._target / place).mkdir(parents=True)
         taken: set[str] = set()
+        before: set[str] | None = None
+        listed: set[str] = set()
         whole = False
         while not whole:
-            whole = True
             listed = {f"{place}/{path.name}" for path in folder.glob("*.parquet")}
+            before, whole = listed, listed == before
             for name in sorted(listed - taken):
                 if self._take_block(name):
                     taken.add(name)

@@ -37,13 +37,15 @@ def restore(source: Path, manifest: Manifest, data_dir: Path, *, allow_damage: b
         StorageError: it is not empty; or the backup is damaged: then `data_dir` stays empty.
         OSError: a file cannot be read or written.
     """
-    if data_dir.exists() and not (data_dir / "lock").exists():
+    if data_dir.exists() and not (data_dir / "lock").exists() and not _is_cut_short(data_dir):
         _refuse_used(data_dir)  # before a lock file is made in someone else's folder
     lock = DirectoryLock(data_dir)
     try:
+        if _is_cut_short(data_dir):
+            _clear(data_dir, manifest)
         _refuse_used(data_dir)
         staging = data_dir / RESTORING
-        if staging.exists():  # of a restore that was killed
+        if staging.exists():
             shutil.rmtree(staging)
         staging.mkdir()
         try:
@@ -61,6 +63,21 @@ def restore(source: Path, manifest: Manifest, data_dir: Path, *, allow_damage: b
     finally:
         lock.release()
     return problems
+
+
+def _is_cut_short(data_dir: Path) -> bool:
+    """Whether a restore to this directory, which was empty then, did not come to its end."""
+    return (data_dir / RESTORING).exists() and not (data_dir / "origin").exists()
+
+
+def _clear(data_dir: Path, manifest: Manifest) -> None:
+    """Removes what such a restore had put in place already. Raises OSError."""
+    for name in {name.partition("/")[0] for name in manifest.files} | {"wal", "blocks"}:
+        path = data_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _refuse_used(data_dir: Path) -> None:
