@@ -38,9 +38,10 @@ class Damage:
         if found is None:
             return True
         tenant, block = found
-        if self._catalog.crc_of(str(block.path.relative_to(self._data_dir))) is None:
+        listed = self._catalog.crc_of(self._name(block))
+        if listed is None:
             return True  # replaced in this moment: the next view has another block in its place
-        if not self._is_damaged(block.path):
+        if not _differs(block.path, listed):
             log.error("block %s could not be read, but its bytes are those that were written: %s", block.path, error)
             return False
         missing = Missing(tenant.name, block.path.stem, block.min_ts, block.max_ts, block.rows, str(error))
@@ -54,18 +55,22 @@ class Damage:
                     return tenant, block
         return None
 
-    def _is_damaged(self, path: Path) -> bool:
-        listed = self._catalog.crc_of(str(path.relative_to(self._data_dir)))
-        try:
-            return file_checksum(path)[1] != listed
-        except FileNotFoundError:
-            return True
+    def _name(self, block: Block) -> str:
+        return str(block.path.relative_to(self._data_dir))
 
     def _forget(self, tenant: Tenant, block: Block) -> None:
         try:
-            self._catalog.add([], [str(block.path.relative_to(self._data_dir))])
+            self._catalog.add([], [self._name(block)])
         except StorageError as error:
             log.warning("%s; the next start finds out that block %s was moved", error, block.path.stem)
         with self._state.lock:
             tenant.set_view(tenant.view.with_replaced([block], None))
         forget(block.path)
+
+
+def _differs(path: Path, crc: int) -> bool:
+    """Whether a file is gone, or has another CRC32C. Raises OSError."""
+    try:
+        return file_checksum(path)[1] != crc
+    except FileNotFoundError:
+        return True

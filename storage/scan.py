@@ -142,25 +142,30 @@ class BlockSource:
 
     def spans_of(self, group: int) -> I64:
         """The spans of a row group with entries that may be wanted, ascending."""
-        first, last = np.searchsorted(self.footer.spans.group, [group, group + 1]).tolist()
-        return self._wanted_spans(slice(first, last))
+        return self._wanted_spans(self._range_of(group))
+
+    def _range_of(self, group: int) -> slice:
+        """All spans of a row group."""
+        groups = self.footer.spans.group
+        return slice(*np.searchsorted(groups, np.array([group, group + 1], groups.dtype)).tolist())
 
     def is_cut(self, group: int) -> bool:
         """Whether entries of a row group of wanted streams have expired, which others do as time goes by."""
         if self._floor is None:
             return False
         said = self.footer.spans
-        first, last = np.searchsorted(said.group, np.array([group, group + 1], said.group.dtype)).tolist()
-        stream = said.stream[first:last]
-        return bool((self._near[stream] & (said.min_ts[first:last] < self._floor[stream])).any())
+        some = self._range_of(group)
+        stream = said.stream[some]
+        return bool((self._near[stream] & (said.min_ts[some] < self._floor[stream])).any())
 
     def gone(self, group: int) -> bytes:
-        """Which streams of a row group, that are asked for, have expired whole: two scans that say the same agree."""
+        """Which streams of a row group, that are asked for, have expired or were deleted whole.
+
+        Two scans that say the same agree.
+        """
         if self._gone is None:
             return b""
-        said = self.footer.spans
-        first, last = np.searchsorted(said.group, np.array([group, group + 1], said.group.dtype)).tolist()
-        streams = np.unique(said.stream[first:last])
+        streams = np.unique(self.footer.spans.stream[self._range_of(group)])
         return streams[self._gone[streams]].tobytes()
 
     def hiding(self, group: int) -> tuple[Tombstone, ...]:

@@ -104,9 +104,7 @@ class SetAside:
             where: Path | str = aside
             try:
                 _move(path, aside, missing)
-            except (
-                OSError
-            ) as error:  # a disk that is full or cannot be written: what can be read is answered all the same
+            except OSError as error:  # full, or not to be written: what can be read is answered all the same
                 where = f"{path}, where it stays until the next start, as it cannot be moved: {error.strerror}"
             self._missing += (missing,)
             forget()

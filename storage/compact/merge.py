@@ -17,7 +17,7 @@ from storage.batch import I64, Batch
 from storage.blockread import Block
 from storage.blockwrite import BlockOptions, Identity, Layout, Written
 from storage.compact.metadata import choose_metadata
-from storage.compact.order import Buckets, in_order, number_buckets, repeated, stretches
+from storage.compact.order import Buckets, contents, in_order, number_buckets, repeated
 from storage.compact.source import Left, Rows, Source, join_rows
 from storage.compact.writing import CheckedWriter
 from storage.footer import OriginRange
@@ -169,10 +169,8 @@ def _gather(rows: Rows, sources: Sequence[Source], buckets: Buckets, layout: Lay
     positions[arranged] = np.arange(len(rows))
     by_source = rows.take(arranged)
     parts = []
-    for first, last in stretches(by_source):
-        here = slice(first, last)
-        source, group = sources[int(by_source.source[first])], int(by_source.group[first])
-        parts.append(source.read(group, by_source.row[here], by_source.bucket[here], by_source.ts[here]))
+    for source, part in contents(by_source, sources):
+        parts.append(part)
         source.let_go()
     stream = buckets.stream[rows.bucket].astype(np.int32)
     in_columns = not layout.has_rest and all(part.rest is None for part in parts)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from storage.batch import I64, Mask
+from storage.batch import I64, Batch, Mask
 from storage.compact.source import NO_ROWS, Rows, Source, join_rows
 from storage.duplicates import repeats
 from storage.errors import StorageError
@@ -210,14 +210,18 @@ def _repeat(rows: Rows, sources: Sequence[Source]) -> Mask:
     """bool[n]: rows that repeat an earlier one."""
     order = np.lexsort((rows.row, rows.group, rows.source))
     arrived = rows.take(order)
-    parts = []
-    for first, last in stretches(arrived):
-        here = slice(first, last)
-        source, group = sources[int(arrived.source[first])], int(arrived.group[first])
-        parts.append(source.read(group, arrived.row[here], arrived.bucket[here], arrived.ts[here]))
+    parts = [part for _, part in contents(arrived, sources)]
     found: Mask = np.zeros(len(rows), np.bool_)
     found[order] = repeats(concat_batches(parts))
     return found
+
+
+def contents(rows: Rows, sources: Sequence[Source]) -> Iterator[tuple[Source, Batch]]:
+    """What stands in rows sorted by source, row group and row: a row group at a time. Raises UnreadableSource."""
+    for first, last in stretches(rows):
+        here = slice(first, last)
+        source, group = sources[int(rows.source[first])], int(rows.group[first])
+        yield source, source.read(group, rows.row[here], rows.bucket[here], rows.ts[here])
 
 
 def stretches(rows: Rows) -> Iterator[tuple[int, int]]:
