@@ -7,6 +7,7 @@ Units: ns and bytes. The rates of `*_mb` are in MiB/s, as Loki's are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -199,6 +200,32 @@ NOT_YET = frozenset(
     }
 )
 """Limits that are taken but that nothing acts on yet; whoever sets one is told at the start."""
+
+_AT_MOST = (
+    "max_entries_limit_per_query",
+    "max_query_length",
+    "max_query_lookback",
+    "max_query_range",
+    "max_query_series",
+    "max_query_bytes_read",
+    "max_streams_matchers_per_query",
+    "query_timeout",
+)
+"""Limits of queries of which 0 is none and less is stricter."""
+
+
+def strictest(limits: Sequence[Limits]) -> Limits:
+    """What a query that reads several tenants is held to: of each limit of queries the strictest.
+
+    The labels that a query must name add up. What is no limit of queries is the first tenant's.
+    """
+    found: dict[str, Any] = {
+        name: min(filter(None, (getattr(each, name) for each in limits)), default=0) for name in _AT_MOST
+    }
+    found["minimum_labels_number"] = max(each.minimum_labels_number for each in limits)
+    found["required_labels"] = tuple(dict.fromkeys(name for each in limits for name in each.required_labels))
+    found["volume_enabled"] = all(each.volume_enabled for each in limits)
+    return limits[0].model_copy(update=found)
 
 
 def loki_defaults() -> dict[str, Any]:

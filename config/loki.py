@@ -111,6 +111,11 @@ MAPPED = (
     ),
     Mapped("compactor.delete_request_cancel_period", ("deletes", "cancel_period"), _go, _GO),
     Mapped("querier.max_concurrent", ("query", "max_concurrent")),
+    Mapped(
+        "querier.multi_tenant_queries_enabled",
+        ("tenancy", "several"),
+        meaning="false where the file does not say, as in Loki",
+    ),
     Mapped("querier.query_timeout", ("limits", "query_timeout"), _go, _GO, "old place; limits_config goes before it"),
     Mapped(
         "chunk_store_config.max_look_back_period",
@@ -290,11 +295,15 @@ def _check_storage(reading: _Reading) -> None:
         )
 
 
+_UNSAID = {"auth_enabled": True, "querier.multi_tenant_queries_enabled": False}
+"""What Loki takes where its file does not say, and Weir's own default is another."""
+
+
 def _map(row: Mapped, reading: _Reading) -> None:
     value = reading.get(row.key)
     if value is None:
-        if row.key == "auth_enabled":
-            reading.put(row.path, value=True, key=row.key)
+        if row.key in _UNSAID:
+            reading.put(row.path, value=_UNSAID[row.key], key=row.key)
         return
     try:
         reading.put(row.path, row.read(value), row.key)

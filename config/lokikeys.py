@@ -78,7 +78,7 @@ KEYS: Mapping[str, frozenset[str]] = {
     "querier": _names(
         """
         tail_max_duration extra_query_delay query_ingesters_within engine max_concurrent query_store_only
-        query_ingester_only multi_tenant_queries_enabled per_request_limits_enabled query_partition_ingesters
+        query_ingester_only per_request_limits_enabled query_partition_ingesters
         query_timeout
         """
     ),
@@ -171,7 +171,6 @@ REFUSED: Mapping[str, Refusal] = {
     "server.http_tls_config.cert": Refusal(NOTHING, "Weir does not speak TLS; put a proxy before it"),
     "server.http_tls_config.cert_file": Refusal(NOTHING, "Weir does not speak TLS; put a proxy before it"),
     "server.proxy_protocol_enabled": Refusal(NOTHING, "Weir does not speak the PROXY protocol"),
-    "querier.multi_tenant_queries_enabled": Refusal(NOTHING, "a query has one tenant"),
     "querier.per_request_limits_enabled": Refusal(NOTHING, "a request cannot bring limits of its own"),
     "querier.query_store_only": Refusal(NOTHING, "queries see all that is stored"),
     "querier.query_ingester_only": Refusal(NOTHING, "queries see all that is stored"),

@@ -15,7 +15,7 @@ from pydantic import field_serializer as serializer
 
 from config.address import split_address
 from config.forward import Forward
-from config.limits import Limits
+from config.limits import Limits, strictest
 from config.retention import Retention
 from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
 
@@ -88,6 +88,8 @@ class Tenancy(_Group):
     """Require the header X-Scope-OrgID (Loki: auth_enabled)."""
     default: Tenant = "fake"
     """The tenant of every request while tenancy is off (Loki: no_auth_tenant)."""
+    several: bool = True
+    """Let a query read several tenants, `X-Scope-OrgID: a|b` (Loki: querier.multi_tenant_queries_enabled)."""
 
 
 class Wal(_Group):
@@ -207,8 +209,14 @@ class Settings(_Group):
             self._by_tenant[tenant] = self.limits.model_copy(update=named)
 
     def limits_for(self, tenant: str) -> Limits:
-        """The limits that hold for a tenant: its overrides over the common ones."""
-        return self._by_tenant.get(tenant, self.limits)
+        """The limits that hold for a tenant: its overrides over the common ones.
+
+        Of several (`a|b`) what is asked of queries is what the strictest of them allows.
+        """
+        found = self._by_tenant.get(tenant)
+        if found is None and "|" in tenant:
+            return strictest([self.limits_for(each) for each in tenant.split("|")])
+        return self.limits if found is None else found
 
     @property
     def has_stream_rules(self) -> bool:

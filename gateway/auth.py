@@ -98,6 +98,19 @@ def tenant_of(request: Request) -> str:
     return tenant_named(request.headers.get(TENANT_HEADER, ""), request.app.state.gateway.settings.tenancy)
 
 
+def tenants_of(request: Request) -> tuple[str, ...]:
+    """The tenants that a request reads, sorted: one, or several where tenancy.several is on.
+
+    Raises:
+        NoTenant, BadTenant: as of tenant_of.
+    """
+    tenancy: Tenancy = request.app.state.gateway.settings.tenancy
+    header = request.headers.get(TENANT_HEADER, "")
+    if "|" in header and tenancy.enabled and tenancy.several:
+        return tuple(sorted(check_names(header)))
+    return (tenant_named(header, tenancy),)
+
+
 def tenant_named(header: str, tenancy: Tenancy) -> str:
     """The tenant of a request whose X-Scope-OrgID is `header`, "" without one. Raises as `tenant_of`."""
     if not tenancy.enabled:
@@ -113,12 +126,18 @@ def check_tenant(header: str) -> str:
     Raises:
         BadTenant: with Loki's text.
     """
-    names = list(dict.fromkeys(header.split("|")))
-    for name in names:
-        _check_name(name)
+    names = check_names(header)
     if len(names) > 1:
         raise BadTenant("multiple org IDs present")
     return names[0]
+
+
+def check_names(header: str) -> list[str]:
+    """The tenants a header value names, each once. Raises BadTenant."""
+    names = list(dict.fromkeys(header.split("|")))
+    for name in names:
+        _check_name(name)
+    return names
 
 
 def _check_name(name: str) -> None:

@@ -42,18 +42,8 @@ class BodyTooSlow(Exception):  # noqa: N818 - named for what happened
     """Nothing of a request's body came for a long time (408)."""
 
 
-class LogStore(Source, Protocol):
-    """What the gateway asks of the store: storage.Store, and what tests put in its place."""
-
-    def append(
-        self,
-        tenant: str,
-        batch: Batch,
-        done: Callable[[Receipt | StorageError], None],
-        *,
-        batch_id: BatchId | None = None,
-    ) -> None:
-        """Stores a batch; returns at once, `done` is called when it is on disk or refused."""
+class ReadStore(Source, Protocol):
+    """What is read of a tenant, or of several (gateway.query.several)."""
 
     def label_names(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
         """Sorted names of labels of matching streams with entries between start and end (ns)."""
@@ -67,11 +57,25 @@ class LogStore(Source, Protocol):
     def index_stats(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> IndexStats:
         """How much of matching streams lies between start and end (ns)."""
 
-    def met_damage(self, error: CorruptBlock) -> bool:
-        """Whether the block that raised this is out of the way, so that the rest can be asked."""
-
     def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
         """What is not in an answer about a time range (ns) because its block is damaged."""
+
+
+class LogStore(ReadStore, Protocol):
+    """What the gateway asks of the store: storage.Store, and what tests put in its place."""
+
+    def append(
+        self,
+        tenant: str,
+        batch: Batch,
+        done: Callable[[Receipt | StorageError], None],
+        *,
+        batch_id: BatchId | None = None,
+    ) -> None:
+        """Stores a batch; returns at once, `done` is called when it is on disk or refused."""
+
+    def met_damage(self, error: CorruptBlock) -> bool:
+        """Whether the block that raised this is out of the way, so that the rest can be asked."""
 
     def delete(self, tenant: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
         """Deletes what a query chooses between first and last (ns, both included); blocks until nobody sees it."""

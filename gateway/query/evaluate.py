@@ -10,7 +10,7 @@ from config import Limits
 from gateway.query.asked import Query
 from gateway.query.limits import Sight, check_bytes, check_length, check_query, metric_limits
 from gateway.query.params import InstantParameters
-from gateway.state import LogStore
+from gateway.state import ReadStore
 from logql import (
     Budget,
     Explanation,
@@ -56,12 +56,12 @@ class Terms:
 
 
 def evaluate(
-    store: LogStore, query: Query, terms: Terms, check: Callable[[], None], explanation: Explanation | None = None
+    store: ReadStore, query: Query, terms: Terms, check: Callable[[], None], explanation: Explanation | None = None
 ) -> Result:
     """The answer of a query.
 
     Args:
-        store: of all tenants.
+        store: of all tenants, or of those that are asked.
         query: as read.
         terms: what holds for it.
         check: called now and then; raises to stop the query.
@@ -140,7 +140,7 @@ def _run(
     )
 
 
-def missing(store: LogStore, query: Query, tenant: str) -> tuple[str, ...]:
+def missing(store: ReadStore, query: Query, tenant: str) -> tuple[str, ...]:
     """What the answer of a query lacks because blocks are damaged, to be asked after `evaluate`."""
     return store.missing(tenant, _reach(query), query.end + 1)
 

@@ -7,11 +7,11 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth import tenant_of
 from gateway.query.limits import check_length
 from gateway.query.params import first, range_parameters
 from gateway.query.pool import Ticket
 from gateway.query.request import json_response, read_form
+from gateway.query.several import reader_of
 from gateway.query.work import run_for
 from gateway.state import Gateway
 from logql import parse_selector
@@ -20,8 +20,8 @@ from logql import parse_selector
 async def index_stats(request: Request) -> Response:
     """Streams, chunks, bytes and entries that match a selector in a time range: four numbers, no envelope."""
     gateway: Gateway = request.app.state.gateway
-    tenant = tenant_of(request)
-    store, limits = gateway.store, gateway.settings.limits_for(tenant)
+    store, tenant = reader_of(request)
+    limits = gateway.settings.limits_for(tenant)
     now = time.time_ns()
     form = await read_form(request)
     # Loki reads all parameters of a range query here, and finds fault with those that it does not need too.

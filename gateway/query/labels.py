@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config import Limits
-from gateway.auth import tenant_of
 from gateway.query.errors import BadParameter
 from gateway.query.gojson import label_json, labels_json
 from gateway.query.limits import check_length
 from gateway.query.params import Form, bounds, every, first
 from gateway.query.pool import Ticket
 from gateway.query.request import json_response, read_form
+from gateway.query.several import reader_of
 from gateway.query.times import SECOND, prometheus_duration
 from gateway.query.work import run_for
-from gateway.state import Gateway
+from gateway.state import Gateway, ReadStore
 from logql import parse_selector
 from logql.source import Matcher
 from storage.batch import Labels
@@ -28,15 +28,18 @@ DAY = 86_400 * SECOND
 
 async def label_names(request: Request) -> Response:
     """Names of the labels of streams in a time range, sorted."""
-    store = _gateway(request).store
-    return await _answer_names(request, store.label_names)
+
+    def names(store: ReadStore, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
+        return store.label_names(tenant, matchers, start, end)
+
+    return await _answer_names(request, names)
 
 
 async def label_values(request: Request) -> Response:
     """Values of one label, sorted; none is an answer without `data`, whether or not the label exists."""
-    store, name = _gateway(request).store, request.path_params["name"]
+    name = request.path_params["name"]
 
-    def values(tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
+    def values(store: ReadStore, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> list[str]:
         return store.label_values(tenant, name, matchers, start, end)
 
     return await _answer_names(request, values)
@@ -44,8 +47,8 @@ async def label_values(request: Request) -> Response:
 
 async def series(request: Request) -> Response:
     """Label sets of the streams that match any of the selectors; no selector or `{}`: all."""
-    tenant = tenant_of(request)
-    store, limits = _gateway(request).store, _gateway(request).settings.limits_for(tenant)
+    store, tenant = reader_of(request)
+    limits = _gateway(request).settings.limits_for(tenant)
     form = await read_form(request)
     start, end = metadata_range(form, limits, time.time_ns())
     texts = every(form, "match", "match[]")
@@ -63,8 +66,10 @@ def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-async def _answer_names(request: Request, ask: Callable[[str, Sequence[Matcher], int, int], list[str]]) -> Response:
-    tenant = tenant_of(request)
+async def _answer_names(
+    request: Request, ask: Callable[[ReadStore, str, Sequence[Matcher], int, int], list[str]]
+) -> Response:
+    store, tenant = reader_of(request)
     form = await read_form(request)
     start, end = whole_days(*metadata_range(form, _gateway(request).settings.limits_for(tenant), time.time_ns()))
     query = first(form, "query")
@@ -72,7 +77,7 @@ async def _answer_names(request: Request, ask: Callable[[str, Sequence[Matcher],
 
     def work(_ticket: Ticket) -> Response:
         matchers = parse_selector(query) if query else ()
-        return json_response(names_answer(ask(tenant, matchers, start, end)), accepted)
+        return json_response(names_answer(ask(store, tenant, matchers, start, end)), accepted)
 
     return await run_for(request, tenant, work)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from config import Limits
 from gateway.query.errors import BadParameter
 from gateway.query.times import go_duration, prometheus_duration
-from gateway.state import LogStore
+from gateway.state import ReadStore
 from logql import Direction, Expr, LogExpr, Matcher, MetricLimits, Source, Unit, check_entries_limit, selections
 from storage.reading import Survey
 
@@ -62,7 +62,7 @@ def check_length(start: int, end: int, limits: Limits) -> None:
         raise BadParameter(f"the query time range exceeds the limit (query length: {length}, limit: {limit})")
 
 
-def check_bytes(store: LogStore, tenant: str, expr: Expr, start: int, end: int, limits: Limits) -> None:
+def check_bytes(store: ReadStore, tenant: str, expr: Expr, start: int, end: int, limits: Limits) -> None:
     """Refuses a query between `start` and `end` (ns) that would read more than max_query_bytes_read.
 
     A log query leaves out the end, a metric query has a step there.

@@ -11,7 +11,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth import tenant_of
 from gateway.errors import failure
 from gateway.logs import describe, event
 from gateway.query.answer import answer_of
@@ -25,6 +24,7 @@ from gateway.query.explain import Explainer, wants_explanation
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
 from gateway.query.request import read_form, takes_gzip
+from gateway.query.several import reader_of
 from gateway.query.tags import clean_tags, wants_partial
 from gateway.query.work import run_for, run_shared
 from gateway.state import Gateway
@@ -99,8 +99,7 @@ async def legacy_query(request: Request) -> Response:
 async def _answer(request: Request, door: _Door) -> Response:
     arrived, now = time.monotonic(), time.time_ns()
     gateway: Gateway = request.app.state.gateway
-    tenant = tenant_of(request)
-    store = gateway.store
+    store, tenant = reader_of(request)
     if _PARQUET in request.headers.get("accept", ""):
         raise BadParameter(
             "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true"

@@ -72,6 +72,7 @@ def test_settings_of_an_old_installation_are_taken_as_they_are() -> None:
     assert changed(found.settings) == {
         "data_dir": "/data/loki/chunks/weir",
         "server": {"http": "0.0.0.0:3100"},
+        "tenancy": {"several": False},
         "memtable": {"max_age": "3m"},
         "retention": {"period": "2w"},
         "query": {"max_concurrent": 20},
@@ -131,7 +132,7 @@ def test_each_block_is_mapped(tmp_path: Path) -> None:
             "reject_old_samples": "no",
         },
     ).settings
-    assert settings.tenancy.model_dump() == {"enabled": False, "default": "main"}
+    assert settings.tenancy.model_dump() == {"enabled": False, "default": "main", "several": False}
     assert settings.server.address == ("::1", 80)
     assert settings.server.max_connections == 50
     assert settings.server.path_prefix == "/loki"

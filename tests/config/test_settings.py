@@ -79,3 +79,21 @@ def test_addresses(address: str, host: str, port: int) -> None:
 def test_no_addresses(address: str) -> None:
     with pytest.raises(ValueError, match="host"):
         split_address(address)
+
+
+def test_a_query_of_several_tenants_is_held_to_the_strictest_limits() -> None:
+    settings = Settings.model_validate(
+        {
+            "limits": {"max_entries_limit_per_query": 0, "required_labels": ["app"]},
+            "overrides": {
+                "a": {"max_query_length": "1h", "minimum_labels_number": 2},
+                "b": {"max_entries_limit_per_query": 7, "required_labels": ["env"], "volume_enabled": False},
+            },
+        }
+    )
+    both = settings.limits_for("a|b")
+    assert (both.max_query_length, both.max_entries_limit_per_query, both.minimum_labels_number) == (HOUR, 7, 2)
+    assert both.required_labels == ("app", "env")
+    assert not both.volume_enabled
+    assert settings.limits_for("a|other").max_entries_limit_per_query == 0
+    assert settings.limits_for("a").max_query_length == HOUR

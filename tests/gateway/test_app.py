@@ -216,7 +216,7 @@ def test_a_push_is_counted(world: World) -> None:
 
 
 def test_tenants_are_required_and_kept_apart_where_tenancy_is_on(make_world: Callable[..., World]) -> None:
-    world = make_world(tenancy={"enabled": True})
+    world = make_world(tenancy={"enabled": True, "several": False})
     for path, method in (("/loki/api/v1/labels", "GET"), ("/loki/api/v1/push", "POST")):
         answer = world.ask(method, path)
         assert (answer.status_code, answer.text) == (401, "no org id\n")

@@ -20,8 +20,9 @@ BODY = {"streams": streams()[:1]}
 @pytest.fixture(scope="module")
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A server that requires the header."""
+    flags = ("--set", "tenancy.enabled=true", "--set", "tenancy.several=false")
     with (
-        running_server(tmp_path_factory.mktemp("tenants") / "data", "--set", "tenancy.enabled=true") as server,
+        running_server(tmp_path_factory.mktemp("tenants") / "data", *flags) as server,
         httpx.Client(base_url=server.url, timeout=60) as connection,
     ):
         yield connection
