@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.auth import Scope, ScopedRoute, route, tenant_of
-from gateway.query.errors import BadParameter
+from gateway.query.errors import BadParameter, DeletesDisabled
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
 from gateway.query.request import read_form
@@ -27,7 +27,7 @@ from gateway.query.times import SECOND, go_duration, parse_timestamp
 from gateway.query.work import run_for
 from gateway.state import Gateway, LogStore
 from logql import Chooser, Direction, LogQLError, Matcher, choice
-from storage import DeleteProgress, DeleteStatus
+from storage import DeleteProgress, DeleteRecord, DeleteStatus
 from storage.batch import Labels
 from storage.errors import BadDelete
 from storage.rows import take_rows
@@ -41,7 +41,8 @@ _MOST_AGENT = 200
 
 
 async def deletes(request: Request) -> Response:
-    """GET lists, DELETE calls off, POST and PUT accept."""
+    """GET lists, DELETE calls off, POST and PUT accept. Raises DeletesDisabled."""
+    _check_mode(request)
     match request.method:
         case "GET":
             return await listing(request)
@@ -101,9 +102,29 @@ async def cancel(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def generation(request: Request) -> Response:
+    """A number, as a JSON string, that changes when a delete is accepted or called off; empty before the first.
+
+    Caches of answers, as Loki's query frontend has one, keep it with what they keep. Raises DeletesDisabled.
+    """
+    _check_mode(request)
+    store, tenant = _gateway(request).store, tenant_of(request)
+    found = await anyio.to_thread.run_sync(store.deletes, tenant)
+    return _json(generation_of([each.record for each in found]))
+
+
+def generation_of(records: Iterable[DeleteRecord]) -> str:
+    """The ns of the last change to what a tenant's deletes hide: that one came, or that one was called off."""
+    changed = [each.ended if each.status is DeleteStatus.CANCELLED else each.created for each in records]
+    return str(max(changed)) if changed else ""
+
+
 def delete_routes() -> list[ScopedRoute]:
     """Routes of this module."""
-    return [route("/loki/api/v1/delete", deletes, ["DELETE", "GET", "POST", "PUT"], Scope.ADMIN)]
+    return [
+        route("/loki/api/v1/delete", deletes, ["DELETE", "GET", "POST", "PUT"], Scope.ADMIN),
+        route("/loki/api/v1/cache/generation_numbers", generation, ["GET"], Scope.ADMIN),
+    ]
 
 
 def read_delete(query: str) -> tuple[Sequence[Matcher], Chooser | None]:
@@ -188,6 +209,11 @@ def would_delete(store: LogStore, tenant: str, asked: _Asked, ticket: Ticket) ->
         entries += len(times)
         size += int(unit.lengths(times).sum())
     return {"streams": len(streams), "entries": entries, "bytes": size}
+
+
+def _check_mode(request: Request) -> None:
+    if _gateway(request).settings.limits_for(tenant_of(request)).deletion_mode == "disabled":
+        raise DeletesDisabled
 
 
 def _gateway(request: Request) -> Gateway:

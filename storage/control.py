@@ -6,13 +6,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from storage.catalog import open_database
 from storage.errors import CorruptCatalog, StorageError
+from storage.unwritable import refusal
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch_ids (
@@ -121,7 +124,7 @@ class Control:
     def remember(self, ids: Iterable[tuple[str, bytes, bytes]]) -> None:
         """Keeps (tenant, id, digest) and forgets ids of more than KEEP_IDS ago; durable on return.
 
-        Raises StorageError if control.db cannot be written.
+        Raises StorageUnavailable if control.db cannot be written.
         """
         now = int(time.time())
         try:
@@ -131,12 +134,12 @@ class Control:
                 )
                 self._db.execute("DELETE FROM batch_ids WHERE at < ?", (now - KEEP_IDS,))
         except sqlite3.Error as error:
-            raise StorageError(f"control.db cannot be written: {error}") from error
+            raise refusal(error, "control.db") from error
 
     # -- deletes
 
     def add_delete(self, delete: DeleteRecord) -> None:
-        """Keeps a delete; durable on return. Raises StorageError if control.db cannot be written."""
+        """Keeps a delete; durable on return. Raises StorageUnavailable if control.db cannot be written."""
         self._write_delete(
             "INSERT INTO deletes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [getattr(delete, field.name) for field in fields(delete)],
@@ -145,7 +148,7 @@ class Control:
     def update_delete(self, delete: DeleteRecord) -> None:
         """Writes a known delete's status, started and ended; durable on return.
 
-        Raises StorageError if control.db cannot be written.
+        Raises StorageUnavailable if control.db cannot be written.
         """
         self._write_delete(
             "UPDATE deletes SET status = ?, started = ?, ended = ? WHERE id = ?",
@@ -157,7 +160,7 @@ class Control:
             with self._lock, self._db:
                 self._db.execute(statement, values)
         except sqlite3.Error as error:
-            raise StorageError(f"control.db cannot be written: {error}") from error
+            raise refusal(error, "control.db") from error
 
     def deletes(self, tenant: str | None = None) -> list[DeleteRecord]:
         """All deletes, or those of a tenant, by when they were accepted. Raises StorageError."""
@@ -173,6 +176,24 @@ class Control:
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+
+def read_deletes(data_dir: Path) -> list[DeleteRecord]:
+    """The deletes of a data directory, for who only looks: nothing is locked or made. A server may be running.
+
+    Raises StorageError if control.db cannot be read.
+    """
+    path = data_dir / "control.db"
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'deletes'").fetchall():
+                return []  # of an older version
+            rows = db.execute("SELECT * FROM deletes ORDER BY created, id").fetchall()
+    except sqlite3.Error as error:
+        raise StorageError(f"control.db cannot be read: {error}") from error
+    return [_delete_record(row) for row in rows]
 
 
 def _delete_record(row: Sequence[Any]) -> DeleteRecord:

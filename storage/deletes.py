@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from storage.batch import Mask
 from storage.blockread import Block
 from storage.control import Control, DeleteRecord, DeleteStatus
 from storage.erased import Compiler, KnownDeletes, no_language
-from storage.errors import DeleteBegun, StorageError, StorageUnavailable, UnknownDelete
+from storage.errors import DeleteBegun, StorageError, UnknownDelete
 from storage.expiry import left_of_day
 from storage.figures import DeleteFigures
 from storage.flush import Flusher
@@ -29,13 +29,17 @@ from storage.setaside import SetAside
 from storage.state import State, View
 from storage.tombstones import Chooser, Tombstone
 from storage.ulid import new_ulid
-from storage.wal import DISK_FULL
+from storage.unwritable import refusal
 from storage.writer import Writer
 
 log = logging.getLogger("weir.deletes")
 
 BETWEEN_FLUSHES = 60.0
 """Seconds at least between two flushes that only rid the log of deleted entries, where they would make blocks."""
+
+
+def _always(_tenant: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,12 @@ class DeleteOptions:
     Attributes:
         compiler: reads their queries.
         cancel_period: seconds for which a delete can be called off: its entries are hidden at once, and stay on disk.
+        carried_out: whether a tenant's deletes are carried out now; while they are not, they only hide.
     """
 
     compiler: Compiler = no_language
     cancel_period: float = 0.0
+    carried_out: Callable[[str], bool] = _always
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,9 @@ class Deletes:
     def accept(self, tenant_name: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
         """Accepts a delete: nobody sees its entries when this returns, and it is not forgotten.
 
+        One that is the same as another that is not carried out yet, and that nothing came after which it would delete,
+        is that other one.
+
         Args:
             tenant_name: whose entries.
             query: which.
@@ -153,8 +162,7 @@ class Deletes:
 
         Raises:
             BadDelete: the query cannot be read.
-            StorageUnavailable: memory cannot be brought to blocks now.
-            StorageError: control.db cannot be written.
+            StorageUnavailable: memory cannot be brought to blocks, or control.db not be written, now.
         """
         matchers, chooses = self._options.compiler(query)
         tenant = self._state.tenant(tenant_name)
@@ -188,6 +196,8 @@ class Deletes:
                 )
                 opened = self._opened(record, streams, chooses, moment.segment)
                 blocks = self._left(opened)
+                if (same := self._same(record, blocks)) is not None:
+                    return same
                 record = replace(record, blocks=len(blocks), bytes=sum(block.size for block in blocks))
                 if not blocks and not self._may_come_back(
                     record
@@ -200,11 +210,20 @@ class Deletes:
                 if record.is_open:
                     self._show(opened)
         except OSError as error:
-            if error.errno in DISK_FULL:
-                raise StorageUnavailable("the disk of the data directory is full; free some space") from error
-            raise StorageUnavailable(f"what is in memory cannot be written: {error.strerror or error}") from error
+            raise refusal(error, "what is in memory") from error
         self._tell("accepted", record)
         return record
+
+    def _same(self, record: DeleteRecord, blocks: Iterable[Block]) -> DeleteRecord | None:
+        """The open delete of the same entries, if none of the blocks that the record reaches is later than it."""
+        asked = (record.tenant, record.query, record.first, record.last)
+        newest = max((block.generation for block in blocks), default=0)
+        with self._lock:
+            for each in self._open.values():
+                other = each.record
+                if (other.tenant, other.query, other.first, other.last) == asked and newest <= other.generation:
+                    return other
+        return None
 
     def listed(self, tenant: str) -> list[DeleteProgress]:
         """A tenant's deletes, by when they were accepted. Raises StorageError."""
@@ -260,7 +279,7 @@ class Deletes:
                 return False  # called off since the view was taken, or done: then it reaches nothing
             if opened.record.status is DeleteStatus.STARTED:
                 return True
-            if time.time_ns() < opened.record.due:
+            if not self._may_begin(opened.record):
                 return False
             try:
                 record = self._change(opened, DeleteStatus.STARTED)
@@ -269,6 +288,9 @@ class Deletes:
                 return False
         self._tell("started", record)
         return True
+
+    def _may_begin(self, record: DeleteRecord) -> bool:
+        return time.time_ns() >= record.due and self._options.carried_out(record.tenant)
 
     def settle(self) -> None:
         """Finds what is carried out. For the maintenance thread, now and then; holds no lock while it flushes."""
@@ -309,7 +331,7 @@ class Deletes:
 
     def _tell_when_due(self, opened: _Open) -> None:
         """Shows the tombstone as if it were new when its delete may begin: compaction looks at what is new."""
-        if opened.is_due or time.time_ns() < opened.record.due:
+        if opened.is_due or not self._may_begin(opened.record):
             return
         opened.is_due = True
         with self._state.lock:

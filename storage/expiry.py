@@ -26,6 +26,7 @@ from storage.clock import SteadyClock
 from storage.compact import Engine
 from storage.errors import StorageError
 from storage.figures import Counters, DropReason
+from storage.freed import SETTLE, gain
 from storage.leases import Leases
 from storage.retention import Retention, has_expired
 from storage.state import State, Tenant, View
@@ -37,8 +38,6 @@ log = logging.getLogger("weir.storage")
 _T = TypeVar("_T")
 LOOK_EVERY = 10.0
 """Seconds between two looks at what has expired."""
-SETTLE = 30.0
-"""Seconds after blocks went for free space in which no more go: some file systems tell late what is free."""
 COMPLAIN_EVERY = 3600.0
 """Seconds between two log lines that say that free space cannot be had."""
 
@@ -97,7 +96,7 @@ class Floors:
 
 
 class Expiry:
-    """Takes blocks off the disk, while compaction rests: a block that is being rewritten must stay."""
+    """Takes blocks off the disk, between two changes of compaction's; a job that was at one of them is given up."""
 
     def __init__(
         self,
@@ -151,6 +150,8 @@ class Expiry:
                 chosen = choose()
                 self._drop(chosen, reason)
                 taken += len(chosen)
+            if self._listed:
+                self._unlist(())
             return taken
 
     def remove_all(self) -> Removed:
@@ -228,11 +229,15 @@ class Expiry:
         return held
 
     def _soon_free(self) -> int:
-        """Bytes of files that go anyway: those that are still being read, and the log, if flushes work."""
+        """Bytes that the file system may not tell of yet: of files that went lately, and of those that go anyway.
+
+        Those are the ones that are still being read, and the log, if flushes work. What the file system does tell of
+        already is counted twice for a while, so that blocks go some seconds later than they could; never too many.
+        """
         paths = list(self._leases.waiting_paths)
         if not self._state.flush_failing:
             paths += (self._data_dir / "wal").glob("*.wal")
-        return sum(map(gain, paths))
+        return sum(map(gain, paths)) + self._leases.freed.lately()
 
     def _complain(self, wanted: int, free: int, ours: int) -> None:
         now = time.monotonic()
@@ -275,12 +280,17 @@ class Expiry:
         self._leases.sweep()
 
     def _unlist(self, names: Iterable[str]) -> None:
-        """Takes blocks out of index.db. On a full disk it cannot be written, and just then they have to go: later."""
+        """Takes blocks out of index.db.
+
+        On a full disk it cannot be written, and just then they have to go: that is made good by a later look.
+        """
+        waited = bool(self._listed)
         self._listed += names
         try:
             self._catalog.add([], self._listed)
         except StorageError as error:
-            log.warning("%s; blocks are removed without it, and taken out of it with the next", error)
+            if not waited:
+                log.warning("%s; blocks are removed without it, and taken out of it when it can be written", error)
         else:
             self._listed = []
 
@@ -311,15 +321,6 @@ def until(found: Iterable[_T], missing: int, size: Callable[[_T], int]) -> Itera
             return
         missing -= size(one)
         yield one
-
-
-def gain(path: Path) -> int:
-    """Bytes that come free with a file: none if a backup has it too, as a hard link."""
-    try:
-        state = path.stat()
-    except OSError:
-        return 0
-    return state.st_blocks * 512 if state.st_nlink == 1 else 0
 
 
 def left_of_day(view: View, day: int) -> tuple[I32, I64, I64]:

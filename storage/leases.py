@@ -14,6 +14,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from storage.blockread import forget
+from storage.freed import Freed, gain
 from storage.repeats import forget_repeats
 from storage.segment import sync_directory
 
@@ -30,10 +31,13 @@ class Leases:
     """Leases and what waits for them."""
 
     def __init__(self) -> None:
+        self.freed = Freed()
+        """What came free by files that were removed; who removes others is to note it too."""
         self._lock = threading.Lock()
         self._serial = 0
         self._live: WeakValueDictionary[int, Lease] = WeakValueDictionary()
         self._waiting: deque[tuple[int, Path]] = deque()
+        self._complained: set[Path] = set()
 
     def begin(self) -> Lease:
         """A new lease; to be taken before the view."""
@@ -85,12 +89,16 @@ class Leases:
                 log.warning("that files were removed from %s could not be synced: %s", folder, error.strerror)
         return removed
 
-    @staticmethod
-    def _is_removed(path: Path) -> bool:
+    def _is_removed(self, path: Path) -> bool:
         forget(path)
+        size = gain(path)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("%s cannot be removed, it is tried again: %s", path, error.strerror)
+            if path not in self._complained:  # it is tried at each tick, and a disk may be read-only for a night
+                self._complained.add(path)
+                log.warning("%s cannot be removed, it is tried again: %s", path, error.strerror)
             return False
+        self._complained.discard(path)
+        self.freed.note(size)
         return True

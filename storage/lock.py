@@ -11,6 +11,7 @@ from pathlib import Path
 
 from storage.errors import DirectoryLocked, StorageError
 from storage.segment import sync_directory
+from storage.unwritable import advice
 
 RESTORING = "restore.tmp"
 """Folder in a data directory in which a restore gathers its files. While `origin` is not beside it, it is not over."""
@@ -20,9 +21,15 @@ class DirectoryLock:
     """Held by the one process that may write to a data directory; the kernel drops it when the process ends."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Takes the lock. Raises DirectoryLocked naming the holder."""
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        """Takes the lock. Raises DirectoryLocked naming the holder, StorageError if the directory cannot be written."""
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            what = f"the data directory {data_dir} cannot be written: {error.strerror}"
+            raise StorageError(
+                "; ".join(filter(None, (what, advice(error), "or choose another --data-dir")))
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

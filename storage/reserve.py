@@ -7,12 +7,15 @@ import os
 import time
 from pathlib import Path
 
+from storage.unwritable import DISK_FULL, refusal
+
 log = logging.getLogger("weir.storage")
 
 RETRY = 1.0
 """Seconds between two tries to get the space back."""
 START_ROOM = 1 << 20
 """Bytes that a start may need: SQLite makes files beside its own, replay sets damaged records aside."""
+_NEARLY_FULL = "the disk of the data directory is nearly full; free some space"
 
 
 class Reserve:
@@ -23,6 +26,8 @@ class Reserve:
         self._size = size
         self._tried = float("-inf")
         self.held = False
+        self.why_not = _NEARLY_FULL
+        """What is said to who wants to write while the space is not held."""
 
     def lend(self) -> None:
         """Gives the space to a start that would have no room; `ensure` takes back what is left. Raises OSError."""
@@ -49,6 +54,8 @@ class Reserve:
         except OSError as error:
             log.warning("the reserve of %d bytes cannot be kept back: %s", self._size, error.strerror)
             self.release()
+            if error.errno not in DISK_FULL:
+                self.why_not = str(refusal(error, "the reserve"))
             return False
         self.held = True
         return True
@@ -56,6 +63,7 @@ class Reserve:
     def release(self) -> None:
         """Gives the space to whoever writes next."""
         self.held = False
+        self.why_not = _NEARLY_FULL
         self._tried = time.monotonic()
         try:
             os.truncate(self._path, 0)

@@ -118,8 +118,9 @@ class RetentionOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
-    """The periods of the streams that a table had, int64[streams], ns; 0: for ever."""
+    """The periods of the streams that a table had, int64[streams], ns by the rules; 0: for ever."""
 
+    rules: TenantRules
     table: StreamTable
     periods: I64
 
@@ -140,11 +141,11 @@ class Retention:
             return None
         count = len(table)
         known = self._known.get(tenant)
-        if known is None or known.table is not table:
-            known = _Known(table, np.zeros(0, np.int64))
+        if known is None or known.table is not table or known.rules is not rules:
+            known = _Known(rules, table, np.zeros(0, np.int64))
         if len(known.periods) < count:
             more = rules.periods[rules_of_streams(rules, table, len(known.periods), count)]
-            known = _Known(table, np.concatenate([known.periods, more]))
+            known = _Known(rules, table, np.concatenate([known.periods, more]))
             self._known[tenant] = known  # another thread may put the same; what is longer comes back with the next call
         return known.periods[:count]
 

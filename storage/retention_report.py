@@ -1,6 +1,6 @@
 """What retention would remove from a data directory, as far as it is in blocks. Reads footers; a server may be running.
 
-Entries that are only in the log are not counted, nor is it known here what deletes hide.
+Entries that are only in the log are not counted, nor are those that a delete hides: they go anyway.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from storage.batch import I32, I64, Mask
-from storage.blockread import forget, read_footer
-from storage.errors import CorruptBlock
-from storage.expiry import Disk, age_order, disk_of, gain, until
+from storage.blockread import Block, forget, read_footer, stream_bounds
+from storage.control import DeleteRecord, read_deletes
+from storage.erased import Compiler, no_language
+from storage.errors import BadDelete, CorruptBlock
+from storage.expiry import Disk, age_order, disk_of, until
 from storage.figures import DropReason
 from storage.footer import Footer
+from storage.freed import gain
 from storage.pages import open_pages
+from storage.reading import Times
 from storage.retention import Retention, RetentionOptions, StreamRule, rules_of_streams
 from storage.rows import spans
-from storage.streams import StreamTable
+from storage.streams import LabelMatcher, StreamTable
+from storage.tombstones import Chooser, Tombstone, hidden, reaching
 
 
 @dataclass(slots=True)
@@ -96,6 +101,22 @@ class _File:
     max_ts: int
     generation: int
     rows: int
+    """That no delete hides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Delete:
+    """A delete that is not carried out, its query read."""
+
+    record: DeleteRecord
+    matchers: Sequence[LabelMatcher]
+    chooses: Chooser | None
+
+    def tombstone(self, table: StreamTable) -> Tombstone:
+        """It for the streams of a table."""
+        record = self.record
+        streams = table.accepted(self.matchers)
+        return Tombstone(record.id, streams, record.first, record.last + 1, record.generation, self.chooses)
 
 
 @dataclass(slots=True, eq=False)
@@ -113,10 +134,24 @@ def retention_report(
     options: RetentionOptions,
     now: int | None = None,
     disk: Callable[[Path], Disk] = disk_of,
+    compiler: Compiler = no_language,
 ) -> RetentionReport:
-    """What would be removed at a time of day (ns; the present one if it is not given). Raises OSError."""
+    """What would be removed at a time of day.
+
+    Args:
+        data_dir: of a server that may be running.
+        options: what is to be kept.
+        now: ns; the present time if it is not given.
+        disk: tells the space of a file system.
+        compiler: reads the queries of deletes.
+
+    Raises:
+        OSError: a folder cannot be read.
+        StorageError: control.db cannot be read.
+    """
     now = time.time_ns() if now is None else now
     report = RetentionReport(now)
+    deletes = _deletes(data_dir, compiler, report)
     retention = Retention(options, lambda: now)
     tenants: dict[str, _Tenant] = {}
     gone: list[_File] = []
@@ -127,12 +162,13 @@ def retention_report(
             tenant = tenants[footer.tenant] = _new_tenant(footer.tenant, options)
         size = path.stat().st_size
         low, high = int(footer.spans.min_ts.min()), int(footer.spans.max_ts.max())
-        file = _File(path, size, footer.day, low, high, footer.generation, footer.rows)
+        hides = 0
         try:
-            expired = _count(path, footer, tenant, retention, options)
+            expired, hides = _count(path, footer, tenant, retention, options, deletes.get(footer.tenant, ()))
         except (CorruptBlock, FileNotFoundError) as error:
             report.problems.append(str(error))
             expired = 0
+        file = _File(path, size, footer.day, low, high, footer.generation, footer.rows - hides)
         report.partly += 0 < expired < footer.rows
         (gone if expired == footer.rows else left).append(file)
         forget(path)
@@ -143,6 +179,18 @@ def retention_report(
     report.blocks = list(_whole(data_dir, options, gone, left, disk))
     report.log_bytes = sum(path.stat().st_size for path in (data_dir / "wal").glob("*.wal"))
     return report
+
+
+def _deletes(data_dir: Path, compiler: Compiler, report: RetentionReport) -> dict[str, list[_Delete]]:
+    """The deletes that are not carried out, by tenant."""
+    found: dict[str, list[_Delete]] = {}
+    for record in read_deletes(data_dir):
+        if record.is_open:
+            try:
+                found.setdefault(record.tenant, []).append(_Delete(record, *compiler(record.query)))
+            except BadDelete as error:
+                report.problems.append(f"the query of delete {record.id} cannot be read: {error}")
+    return found
 
 
 def _new_tenant(name: str, options: RetentionOptions) -> _Tenant:
@@ -172,21 +220,86 @@ def _footers(data_dir: Path, report: RetentionReport) -> Iterable[tuple[Path, Fo
             continue
 
 
-def _count(path: Path, footer: Footer, tenant: _Tenant, retention: Retention, options: RetentionOptions) -> int:
-    """Adds what of a block has expired to its tenant's shares; returns how many entries. Raises CorruptBlock."""
+def _count(
+    path: Path,
+    footer: Footer,
+    tenant: _Tenant,
+    retention: Retention,
+    options: RetentionOptions,
+    deletes: Sequence[_Delete],
+) -> tuple[int, int]:
+    """Adds what of a block has expired to its tenant's shares, without what a delete hides.
+
+    Returns:
+        How many entries have expired, hidden or not; how many are hidden.
+
+    Raises:
+        CorruptBlock: it cannot be read.
+    """
     table = tenant.table
     numbers: I32 = np.array([table.intern(labels) for labels in footer.streams], np.int32)
+    said = footer.spans
     floor = retention.floor(tenant.name, table)
     if floor is None:
-        return 0
-    said = footer.spans
+        rows = np.zeros(len(said), np.int64)
+    else:
+        stream = numbers[said.stream]
+        rows = np.where(said.max_ts < floor[stream], said.rows, 0).astype(np.int64)
+        cut = (said.min_ts < floor[stream]) & (rows == 0)
+        rows[cut] = _older(path, footer, np.flatnonzero(cut), floor[stream[cut]])
+    expired, hides = int(rows.sum()), 0
+    block = _block_of(path, footer, numbers)
+    tombstones = reaching((each.tombstone(table) for each in deletes), block)
+    if tombstones:
+        hides = _leave_out_hidden(rows, block, footer, tombstones, table, floor)
+    _add_shares(tenant, footer, numbers, rows, options)
+    return expired, hides
+
+
+def _block_of(path: Path, footer: Footer, numbers: I32) -> Block:
+    low, high = stream_bounds(footer)
+    return Block(
+        path=path,
+        day=footer.day,
+        generation=footer.generation,
+        min_ts=int(low.min()),
+        max_ts=int(high.max()),
+        rows=footer.rows,
+        size=0,
+        origins=footer.origins,
+        deletes=frozenset(footer.deletes),
+        streams=numbers,
+        stream_min=low,
+        stream_max=high,
+    )
+
+
+def _leave_out_hidden(
+    rows: I64, block: Block, footer: Footer, tombstones: Sequence[Tombstone], table: StreamTable, floor: I64 | None
+) -> int:
+    """Takes hidden entries off `rows`, those of each span that have expired; returns how many the block has."""
+    said, total = footer.spans, 0
+    for group in np.unique(said.group).tolist():
+        here = np.flatnonzero(said.group == group)
+        counts = said.rows[here]
+        places = spans(said.row[here], counts)
+        stream = np.repeat(block.streams[said.stream[here]], counts)
+        ts = open_pages(block.path).timestamps(group, places)
+        mask = hidden(Times(table, places, stream, ts), block, group, tombstones, table)
+        total += int(np.count_nonzero(mask))
+        if floor is not None:
+            heads = np.concatenate([[0], np.cumsum(counts)[:-1]])
+            rows[here] -= np.add.reduceat((mask & (ts < floor[stream])).astype(np.int64), heads)
+    return total
+
+
+def _add_shares(tenant: _Tenant, footer: Footer, numbers: I32, rows: I64, options: RetentionOptions) -> None:
+    """Adds expired entries of a block, so many of each span, to the shares of their rules."""
+    said, table = footer.spans, tenant.table
     stream = numbers[said.stream]
-    rows = np.where(said.max_ts < floor[stream], said.rows, 0)
-    cut = (said.min_ts < floor[stream]) & (rows == 0)
-    rows[cut] = _older(path, footer, np.flatnonzero(cut), floor[stream[cut]])
     some = np.flatnonzero(rows)
     if not len(some):
-        return 0
+        return
     size = (said.line_bytes + said.metadata_bytes)[some] * (rows[some] / said.rows[some])
     chosen = rules_of_streams(options.rules_of(tenant.name), table, 0, len(table))[stream[some]]
     for rule in np.unique(chosen).tolist():
@@ -197,7 +310,6 @@ def _count(path: Path, footer: Footer, tenant: _Tenant, retention: Retention, op
         share.bytes += int(size[own].sum())
         oldest = int(said.min_ts[some[own]].min())
         share.oldest = oldest if share.oldest is None else min(share.oldest, oldest)
-    return int(rows.sum())
 
 
 def _older(path: Path, footer: Footer, chosen: I64, floor: I64) -> I64:

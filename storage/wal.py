@@ -7,7 +7,6 @@ were acknowledged are never cut off, synced or not.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -23,6 +22,7 @@ import numpy as np
 from storage.batch import I32, Labels, empty_batch
 from storage.errors import StorageUnavailable
 from storage.figures import Counters
+from storage.freed import Freed, gain
 from storage.kernels.arrival import all_marked
 from storage.record import Encoder, Section
 from storage.segment import (
@@ -35,12 +35,9 @@ from storage.segment import (
     sync_directory,
     write_all,
 )
+from storage.unwritable import DISK_FULL, refusal
 
 log = logging.getLogger("weir.wal")
-
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the kernel says when there is no room: full disk, quota, file size limit."""
-
 
 _NO_STREAMS: I32 = np.zeros(0, np.int32)
 
@@ -67,8 +64,11 @@ class Wal:
         sync: SyncMode = SyncMode.COMMIT,
         interval: float = 1.0,
         segment_size: int = 64 << 20,
+        freed: Freed | None = None,
     ) -> None:
+        """`freed`: is told of segments that are removed."""
         self._directory = directory
+        self._freed = freed or Freed()
         self._origin = origin
         self._sync = sync
         self._segment_size = segment_size
@@ -148,11 +148,13 @@ class Wal:
             number = int(path.stem)
             if number > upto or number == self.segment:
                 continue
+            size = gain(path)
             try:
                 path.unlink()
             except OSError as error:
                 log.warning("WAL segment %s could not be removed: %s", path, error)
                 continue
+            self._freed.note(size)
             self._counters.wal_segments_removed += 1
         self._counters.wal_truncate.observe(time.perf_counter() - began)
 
@@ -300,8 +302,7 @@ class Wal:
         self._counters.wal_failures += 1
         if error.errno in DISK_FULL:
             self._counters.wal_disk_full += 1
-            return StorageUnavailable(f"the disk of the data directory is full: {error.strerror}; free some space")
-        return StorageUnavailable(f"the write-ahead log cannot be written: {error.strerror or error}")
+        return refusal(error, "the write-ahead log")
 
     def _sync_often(self, interval: float) -> None:
         while not self._stop.wait(interval):

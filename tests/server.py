@@ -12,11 +12,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 LISTENING = re.compile(r"listening on (http://[^\s\"']+)")
 START_SECONDS = 90.0
 """More than a start takes on a busy machine with kernels to compile; a server that ends is noticed at once."""
+
+
+class Running(Protocol):
+    """What is asked of a process: a subprocess.Popen, or another that can be told to end."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Sends a signal."""
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
 
 
 class ServerProcess:
@@ -32,7 +52,7 @@ class ServerProcess:
         self.data_dir = data_dir
         self._args: Sequence[str] = args
         self._env = dict(env or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
         self._log: Path | None = None
         self.url = ""
 
@@ -65,23 +85,28 @@ class ServerProcess:
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f"{self.data_dir.name}-", suffix=".log", dir=self.data_dir.parent)
         self._log, self.url = Path(name), ""
-        command = [*wrapper, sys.executable, "-m", "gateway.cli", "serve"]
         where = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0"]
         if "--forward" not in self._args:  # port 24224 is the machine's, and tests run side by side
             where += ["--forward", "off"]
         env = {key: value for key, value in os.environ.items() if not key.startswith(("WEIR_", "LOKI_", "PYTEST_"))}
         if "WEIR_KERNEL_CACHE" in os.environ:
             env["WEIR_KERNEL_CACHE"] = os.environ["WEIR_KERNEL_CACHE"]
-        self._process = subprocess.Popen(
-            [*command, *where, *self._args],
-            env=env | self._env,
+        try:
+            self._process = self._spawn(wrapper, ["serve", *where, *self._args], env | self._env, handle)
+        finally:
+            os.close(handle)
+        return self
+
+    def _spawn(self, wrapper: Sequence[str], arguments: Sequence[str], env: Mapping[str, str], output: int) -> Running:
+        """Runs `weir ARGUMENTS`, with all that it writes to the file `output`."""
+        return subprocess.Popen(
+            [*wrapper, sys.executable, "-m", "gateway.cli", *arguments],
+            env=env,
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
+            stdout=output,
+            stderr=output,
         )
-        os.close(handle)
-        return self
 
     def start(self, wrapper: Sequence[str] = (), seconds: float = START_SECONDS) -> Self:
         """Starts the process and returns when it takes requests."""
@@ -135,7 +160,7 @@ class ServerProcess:
             process.kill()
             process.wait()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Running:
         assert self._process is not None, "the server was not started"
         return self._process
 

@@ -45,7 +45,7 @@ def retention(
     """Remove what has expired from the data directory of a stopped server, or say what that is.
 
     A server does it by itself, and what has expired is in no answer of it. Give the settings that it has: `--config`,
-    or the same variables. Entries that are in the write-ahead log only are not counted.
+    or the same variables. Entries that are in the write-ahead log only are not counted, nor those that a delete hides.
 
     Examples:
     ```
@@ -62,6 +62,7 @@ def retention(
     if not (folder / "origin").exists():
         leave(Exit.USAGE, f"{folder} is not a data directory of Weir: it has no file `origin`")
     with failures("retention"):
+        from gateway.deletes import read_delete  # noqa: PLC0415 - as below
         from gateway.retention_rules import retention_options  # noqa: PLC0415 - numba and pyarrow come with storage
         from storage.retention_report import retention_report  # noqa: PLC0415 - as above
 
@@ -72,7 +73,7 @@ def retention(
         if not dry_run:
             _carry_out(settings, folder)
             return
-        report = retention_report(folder, options)
+        report = retention_report(folder, options, compiler=read_delete)
     for line in _lines(report):
         typer.echo(line)
     if report.problems:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol, TypeVar
 
-from gateway.forward.compression import unpacker
+from gateway.forward.compression import is_compressed, unpacker
 from gateway.forward.duplicates import Turn, Turns, chunk_id
 from gateway.forward.messages import BadMessage, Message, Mode, parse_message
 from gateway.forward.room import NotStored, Patience, Room
@@ -28,6 +28,7 @@ from gateway.push.errors import RateLimited
 from gateway.push.metadata import metadata_sizes
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
+from gateway.rejected.journal import Sample, Sender
 from gateway.state import Gateway
 from storage import BatchId, Receipt
 from storage.batch import Batch
@@ -38,8 +39,8 @@ _log = logging.getLogger("weir.forward")
 CLIENT = "Fluent-Forward"
 """What stands for a User-Agent in the metrics of pushes."""
 
-UNPACK_STEP = 4 << 20
-"""Bytes unpacked before room for more is asked for."""
+UNPACK_STEP = 1 << 20
+"""Bytes unpacked at most before room for more is asked for; of small messages it is less."""
 
 TELL_EVERY = 60.0
 """Seconds between two log lines that say the same of messages that can never be stored."""
@@ -129,6 +130,7 @@ class Taken:
         identity: under which the store knows it, if it is acknowledged.
         turn: that it is the only arrival of its chunk.
         parts: what waits for the store.
+        client: address of who sent it.
     """
 
     chunk: bytes | None
@@ -138,6 +140,7 @@ class Taken:
     identity: BatchId | None
     turn: Turn | None
     parts: Sequence[_Part] = ()
+    client: str = "-"
 
     def end(self) -> None:
         """Lets go of what it holds; again: nothing."""
@@ -166,16 +169,17 @@ class Intake:
         self._together = Together(self._map_alike)
         self._told: dict[str, float] = {}
 
-    async def take(self, data: Buffer) -> Taken:
+    async def take(self, data: Buffer, client: str = "-") -> Taken:
         """Takes one message in, in order; it is stored once `settle` has returned.
 
         Args:
             data: the message as it came.
+            client: address of who sent it.
 
         Raises:
             NotStored: nothing could be taken in for as long as an acknowledgement may be held back.
         """
-        taken = self.nothing(None, len(data))
+        taken = self.nothing(None, len(data), client)
         try:
             await taken.room.take(len(data))
             await self._take(data, taken)
@@ -183,7 +187,7 @@ class Intake:
             taken.room.give_back()
             taken.chunk = bad.chunk
             self._figures.messages["unreadable"] += 1
-            self.drop(bad.reason, b"")
+            self.drop(bad.reason, b"", client)
         except BaseException:
             taken.end()
             raise
@@ -196,7 +200,7 @@ class Intake:
         self._figures.messages[message.mode] += 1
         if message.signal != _LOGS:
             taken.room.give_back()
-            self.drop("signal", message.tag)
+            self.drop("signal", message.tag, taken.client)
             return
         if parsed.identity is not None:
             taken.turn = await self._turns.take(parsed.identity)
@@ -206,19 +210,20 @@ class Intake:
         if mapped is not None:
             await self._hand_over(message, mapped, taken)
 
-    async def take_run(self, run: Run, add: Callable[[Taken], None]) -> None:
+    async def take_run(self, run: Run, add: Callable[[Taken], None], client: str = "-") -> None:
         """Takes messages of one event each in, in order.
 
         Args:
             run: of one connection.
             add: gets what is on its way, in order.
+            client: address of who sent it.
 
         Raises:
             NotStored: as `take`.
         """
         self._figures.messages[Mode.MESSAGE] += len(run)
         if not run.chunks:
-            taken = self.nothing(None, run.size)
+            taken = self.nothing(None, run.size, client)
             with _ended_if_it_fails([taken]):
                 await taken.room.take(run.size)
                 await self._hand_over_run(run, 0, len(run), [taken], add)
@@ -226,7 +231,7 @@ class Intake:
         held: list[Taken] = []
         ends = [0, *accumulate(run.sizes)]
         for number, (start, end) in enumerate(pairwise(ends)):
-            taken = self.nothing(run.chunks[number], run.size // len(run))
+            taken = self.nothing(run.chunks[number], run.size // len(run), client)
             identity = chunk_id(self._tenant, _LISTENER, run.tag, run.chunks[number], run.entries[start:end])
             with _ended_if_it_fails([*held, taken]):
                 if not taken.room.take_now(taken.size) or self._turns.is_under_way(identity):
@@ -279,10 +284,10 @@ class Intake:
         self._count(tenant, part, part.verdict)
         return Entries(tenant, batch)
 
-    def nothing(self, chunk: bytes | None, size: int = 0) -> Taken:
+    def nothing(self, chunk: bytes | None, size: int = 0, client: str = "-") -> Taken:
         """A message that brings nothing yet, but whose chunk may have to be acknowledged."""
         patience = Patience(asyncio.get_running_loop().time() + self._hold)
-        return Taken(chunk, size, Room(self._gateway.ingest, patience), patience, None, None)
+        return Taken(chunk, size, Room(self._gateway.ingest, patience), patience, None, None, client=client)
 
     async def settle(self, taken: Taken) -> None:
         """Waits until a message is on disk.
@@ -298,6 +303,10 @@ class Intake:
         finally:
             taken.end()
 
+    def lost(self, reason: str, text: str, client: str) -> None:
+        """Notes a connection that ended with something of it not taken in."""
+        self._gateway.rejected.whole(self._tenant, Sender("forward", client), f"forward_{reason}", text)
+
     def close(self) -> None:
         """Ends its threads; nothing is taken in any more."""
         self._threads.close()
@@ -308,9 +317,11 @@ class Intake:
             return work(*args)
         return await self._threads.run(work, *args)
 
-    def drop(self, reason: str, tag: bytes) -> None:
+    def drop(self, reason: str, tag: bytes, client: str = "-") -> None:
         """Counts a message that can never be stored, and says so now and then."""
         self._figures.dropped[reason] += 1
+        text = f"a message{_tagged(tag)} was dropped: {reason}"
+        self._gateway.rejected.whole(self._tenant, Sender("forward", client), f"forward_{reason}", text)
         self._tell(f"messages dropped: {reason}", tag)
 
     def _tell(self, what: str, tag: bytes, **more: str) -> None:
@@ -328,7 +339,7 @@ class Intake:
         identity = None
         if message.chunk is not None:
             identity = chunk_id(self._tenant, _LISTENER, message.tag, message.chunk, message.entries)
-        if message.mode is Mode.PACKED and unpacker(message.entries) is not None:
+        if message.mode is Mode.PACKED and is_compressed(message.entries):
             return _Parsed(message, identity)
         return _Parsed(message, identity, self._map(message, message.entries) if message.entries else None)
 
@@ -337,29 +348,37 @@ class Intake:
         found = unpacker(message.entries) if message.mode is Mode.PACKED else None
         if found is None:
             return message.entries
-        pieces: list[bytes] = []
-        made = 0
-        while made <= self._most:
-            await taken.room.take(UNPACK_STEP if made else min(UNPACK_STEP, 8 * taken.size))
+        # Pieces that are joined in the end would be there twice, outside the byte budget.
+        entries = bytearray()
+        room = 0
+        while len(entries) <= self._most:
+            step = min(UNPACK_STEP, max(8 * taken.size, len(entries)))
+            if (missing := len(entries) + step - room) > 0:
+                await taken.room.take(missing)
+                room += missing
             if taken.size < INLINE_BYTES // 8:
-                got = found.more(UNPACK_STEP)
+                got = found.more(step)
             else:
-                got = await self._threads.run(found.more, UNPACK_STEP)
+                got = await self._threads.run(found.more, step)
             if not got:
                 break
-            made += len(got)
-            pieces.append(got)
-        if made > self._most:
-            self.drop("unpacks_too_long", message.tag)
+            entries += got
+            del got  # not kept while the next is made
+        if len(entries) > self._most:
+            self.drop("unpacks_too_long", message.tag, taken.client)
             return b""
         if found.damaged:
             self._figures.damaged += 1
             self._tell("a compressed payload is damaged; what could be unpacked of it is kept", message.tag)
-        return b"".join(pieces)
+        return entries
 
     async def _hand_over(self, message: Message, mapped: _Mapped, taken: Taken) -> None:
         for reason, count in mapped.bad.items():
             self._figures.bad_entries[reason] += count
+            bad = [(Sample(f"an event{_tagged(message.tag)} could not be used as it was: {reason}"), count)]
+            self._gateway.rejected.entries(
+                self._tenant, Sender("forward", taken.client), f"forward_{reason}", count, bad
+            )
             self._tell(f"entries that could not be used as they were: {reason}", message.tag)
         admitted = [
             (tenant, (await self._admitted(tenant, part, message, taken)).batch)
@@ -392,6 +411,8 @@ class Intake:
             await patience.pause()
             verdict = self._validated(tenant, part.batch)
         self._count(tenant, part, verdict)
+        if verdict.discarded:
+            self._gateway.rejected.lines(tenant, Sender("forward", taken.client), verdict.discarded)
         if verdict.error is not None:
             self._tell("entries refused", message.tag, tenant=tenant, error=str(verdict.error)[:500])
         return verdict
@@ -423,6 +444,10 @@ class Intake:
             metrics.discarded(discard.reason, tenant, discard.lines, discard.bytes)
         for mutation in verdict.mutated:
             metrics.mutated(mutation.reason, tenant, mutation.lines, mutation.bytes)
+
+
+def _tagged(tag: bytes) -> str:
+    return f" of tag {tag[:100].decode('utf-8', 'replace')!r}" if tag else ""
 
 
 @contextmanager

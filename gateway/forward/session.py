@@ -75,6 +75,7 @@ class Session:
     ) -> None:
         self._incoming = incoming
         self._client = client
+        self._address = client.rpartition(":")[0] or client
         self._settings = settings
         self._intake = intake
         self._buffers = buffers
@@ -223,10 +224,10 @@ class Session:
         for found in in_runs(messages):
             if isinstance(found, Run):
                 await self._settled(max(0, self._settings.max_in_flight - found.size))
-                await self._intake.take_run(found, self._add)
+                await self._intake.take_run(found, self._add, self._address)
             elif found[0] != NIL:
                 await self._settled(max(0, self._settings.max_in_flight - len(found)))
-                self._add(await self._intake.take(found))
+                self._add(await self._intake.take(found, self._address))
 
     def _add(self, taken: Taken) -> None:
         self._in_flight += taken.size
@@ -293,6 +294,8 @@ class Session:
 
     def _tell(self, reason: str, text: str) -> None:
         self._figures.closed[reason] += 1
+        if reason != "idle":
+            self._intake.lost(reason, text, self._address)
         event(
             _log,
             logging.WARNING,

@@ -17,6 +17,7 @@ import numpy as np
 import snappy
 
 from gateway.push.errors import MalformedPush, PushTooLarge
+from gateway.push.threads import DECODING_THREADS
 from storage.batch import U8
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -31,6 +32,9 @@ _SNAPPY_RATIO = 22
 
 _SCRATCH_BYTES = 8 << 20
 """Bytes of unpacked memory that a thread keeps for the next body: a few times what 5,000 lines take."""
+
+_SCRATCH_THREADS = DECODING_THREADS + 1
+"""Threads that keep such memory: so many decode at once, the event loop among them, but any of many may be next."""
 
 _DEFLATE_RATIO = 1032
 """No deflate body grows more (zlib's technical notes)."""
@@ -254,23 +258,23 @@ def unsnap(body: bytes, cap: int) -> bytes:
         raise MalformedPush("snappy: corrupt input") from None
 
 
-class _Scratch(threading.local):
-    """Memory of a thread: new memory for each body costs the system as much as unpacking costs us."""
-
-    room: U8 = np.empty(0, np.uint8)
-
-
-_scratch = _Scratch()
+_NOTHING: U8 = np.empty(0, np.uint8)
+_scratch: dict[int, U8] = {}
+"""Memory by number of the thread that used it, the last to do so at the end: new memory for each body costs the system
+as much as unpacking costs us."""
 
 
 def unsnap_for_now(body: bytes, cap: int) -> U8:
     """As `unsnap`, into memory that this thread's next call writes over: all that is to stay must be copied."""
     size = _checked_snappy_size(body, cap)
-    room = _scratch.room
+    thread = threading.get_ident()
+    room = _scratch.pop(thread, _NOTHING)
     if len(room) < size:
         room = np.empty(size, np.uint8)
-        if size <= _SCRATCH_BYTES:
-            _scratch.room = room
+    if len(room) <= _SCRATCH_BYTES:
+        _scratch[thread] = room
+        if len(_scratch) > _SCRATCH_THREADS:
+            _scratch.pop(list(_scratch)[0], None)  # noqa: RUF015 - an iterator minds that other threads put theirs
     try:
         return room[: cramjam.snappy.decompress_raw_into(body, room.data)]
     except cramjam.DecompressionError:

@@ -26,8 +26,8 @@ class Disk(Protocol):
         """Where the server sees it."""
 
     @property
-    def wrapper(self) -> Sequence[str]:
-        """The command under which a server sees it."""
+    def pid(self) -> int | None:
+        """A process in whose namespaces it is; None: it is there for everybody."""
 
     def fill(self, server: ServerProcess, leave: int) -> None:
         """Leaves room for about `leave` bytes."""
@@ -58,21 +58,27 @@ class SmallTmpfs:
         if self._holder.stdout.readline() != b"mounted\n":
             _, said = self._holder.communicate()
             raise Unavailable(f"no mount namespace: {said.decode().strip()}")
-        # From outside, the folder is the one below the mount; through the holder it is the tmpfs.
-        self._inside = Path(f"/proc/{self._holder.pid}/root{folder}")
+        self.inside = Path(f"/proc/{self._holder.pid}/root{folder}")
+        """The folder from outside: as `folder`, that is what lies below the mount."""
+
+    @property
+    def pid(self) -> int:
+        """A process in whose namespaces it is."""
+        return self._holder.pid
 
     @property
     def wrapper(self) -> Sequence[str]:
+        """The command under which another command sees it."""
         target = str(self._holder.pid)
         return ["nsenter", "--target", target, "--user", "--mount", "--wd", "--preserve-credentials", "--"]
 
     def free(self) -> int:
-        found = os.statvfs(self._inside)
+        found = os.statvfs(self.inside)
         return found.f_bavail * found.f_frsize
 
     def fill(self, _server: ServerProcess, leave: int) -> None:
         size = self.free() - leave
-        name = self._inside / f"filler-{len(list(self._inside.glob('filler-*')))}"
+        name = self.inside / f"filler-{len(list(self.inside.glob('filler-*')))}"
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             if size > 0:
@@ -81,7 +87,7 @@ class SmallTmpfs:
             os.close(fd)
 
     def make_room(self, _server: ServerProcess) -> None:
-        for filler in self._inside.glob("filler-*"):
+        for filler in self.inside.glob("filler-*"):
             filler.unlink()
 
     def close(self) -> None:
@@ -94,7 +100,7 @@ class FileSizeLimit:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder = folder
-        self.wrapper: Sequence[str] = ()
+        self.pid = None
 
     def fill(self, server: ServerProcess, leave: int) -> None:
         _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)

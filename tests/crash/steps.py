@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -57,10 +58,17 @@ class Steps:
     """Counts steps and ends the process at the chosen one."""
 
     def __init__(
-        self, target: int, moment: Moment, tell: Callable[[str], object], witness: Witness | None = None
+        self,
+        target: int,
+        moment: Moment,
+        tell: Callable[[str], object],
+        witness: Witness | None = None,
+        *,
+        thread: str | None = None,
     ) -> None:
-        """`tell` gets the name of the step at which the process ends."""
+        """`tell` gets the name of the step at which the process ends. `thread`: only its steps count."""
         self.count = 0
+        self._thread = thread
         self._target = target
         self._moment = moment
         self._tell = tell
@@ -87,6 +95,8 @@ class Steps:
 
     def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """One step."""
+        if self._thread is not None and threading.current_thread().name != self._thread:
+            return call(*args, **kwargs)
         with self._lock:
             file = args[0] if name == "write" else None
             if file is not None and file == self._writing:
@@ -111,6 +121,8 @@ class Steps:
         self._tell(name)
         if self._witness is not None:
             self._witness.end()
+        if self._thread is not None:  # others run: they are to notice nothing, as of kill -9
+            os.kill(os.getpid(), signal.SIGKILL)
         os._exit(CRASHED)
 
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:

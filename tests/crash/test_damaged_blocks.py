@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server import ServerProcess, running_server
+from tests.crash.forks import ForkedServer, Forks
+from tests.server import ServerProcess
 
 DAY = 86_400
 ROWS = 40
@@ -80,9 +81,9 @@ def take_away(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut_short, flip_a_page, empty, take_away])
 def test_a_damaged_block_is_set_aside_and_named_and_the_rest_answers(
-    tmp_path: Path, damage: Callable[[Path], None]
+    tmp_path: Path, forks: Forks, damage: Callable[[Path], None]
 ) -> None:
-    with running_server(tmp_path / "data") as server:
+    with ForkedServer(forks, tmp_path / "data") as server:
         blocks = filled(server)
         server.stop()
         damage(blocks[1])
@@ -109,8 +110,8 @@ def test_a_damaged_block_is_set_aside_and_named_and_the_rest_answers(
         assert (lines(again), told(again)) == (expected, told(first))
 
 
-def test_a_block_that_was_mended_comes_back(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+def test_a_block_that_was_mended_comes_back(tmp_path: Path, forks: Forks) -> None:
+    with ForkedServer(forks, tmp_path / "data") as server:
         blocks = filled(server)
         whole = blocks[0].read_bytes()
         server.stop()
@@ -126,8 +127,8 @@ def test_a_block_that_was_mended_comes_back(tmp_path: Path) -> None:
         assert (len(lines(answer)), told(answer)) == (3 * ROWS, [])
 
 
-def test_a_block_that_is_damaged_while_the_server_runs(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+def test_a_block_that_is_damaged_while_the_server_runs(tmp_path: Path, forks: Forks) -> None:
+    with ForkedServer(forks, tmp_path / "data") as server:
         blocks = filled(server)
         # Another inode, as a file system that lost it would give: what is mapped already stays as it was.
         damaged = blocks[2].with_suffix(".damaged")
@@ -140,8 +141,8 @@ def test_a_block_that_is_damaged_while_the_server_runs(tmp_path: Path) -> None:
         assert len(lines(asked(server.url, '{app="shop"}'))) == 3 * ROWS
 
 
-def test_a_footer_that_cannot_be_read_without_index_db(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+def test_a_footer_that_cannot_be_read_without_index_db(tmp_path: Path, forks: Forks) -> None:
+    with ForkedServer(forks, tmp_path / "data") as server:
         blocks = filled(server)
         server.stop()
         cut_short(blocks[1])
@@ -155,8 +156,8 @@ def test_a_footer_that_cannot_be_read_without_index_db(tmp_path: Path) -> None:
         assert "its entries between" in warning
 
 
-def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+def test_a_damaged_index_is_made_anew(tmp_path: Path, forks: Forks) -> None:
+    with ForkedServer(forks, tmp_path / "data") as server:
         filled(server)
         before = lines(asked(server.url, '{app="shop"}'))
         server.stop()
@@ -167,8 +168,8 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
         assert "remade" in server.log_text
 
 
-def test_a_damaged_control_db_refuses_to_start_and_says_how_to_go_on(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+def test_a_damaged_control_db_refuses_to_start_and_says_how_to_go_on(tmp_path: Path, forks: Forks) -> None:
+    with ForkedServer(forks, tmp_path / "data") as server:
         filled(server)
         server.stop()
         (server.data_dir / "control.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.forks import ForkedServer, Forks
 from tests.crash.small_disk import Disk, FileSizeLimit, SmallTmpfs, Unavailable
 from tests.crash.traffic import Answer, Connection, Line, push_body, read_lines
 from tests.server import ServerProcess, wait_until
@@ -82,18 +83,19 @@ def _small_tmpfs(tmp_path: Path) -> SmallTmpfs:
 
 
 @contextmanager
-def _serving(disk: Disk) -> Iterator[ServerProcess]:
-    server = ServerProcess(disk.folder / "data", *(word for setting in SETTINGS for word in ("--set", setting)))
+def _serving(disk: Disk, forks: Forks) -> Iterator[ServerProcess]:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    server = ForkedServer(forks, disk.folder / "data", *settings, inside=disk.pid)
     try:
-        yield server.start(disk.wrapper)
+        yield server.start()
     finally:
         print(server.log_text)
         server.kill()
 
 
-def test_pushes_are_refused_while_the_disk_is_full_and_taken_again_after(disk: Disk) -> None:
+def test_pushes_are_refused_while_the_disk_is_full_and_taken_again_after(disk: Disk, forks: Forks) -> None:
     client = Client()
-    with _serving(disk) as server:
+    with _serving(disk, forks) as server:
         assert client.push(server).status == 204
         for _ in range(2):
             disk.fill(server, leave=1000)
@@ -103,15 +105,15 @@ def test_pushes_are_refused_while_the_disk_is_full_and_taken_again_after(disk: D
             assert client.taken_again(server)
             assert client.finds_all_once(server)
         server.kill()
-        server.start(disk.wrapper)
+        server.start()
         assert client.finds_all_once(server)
         assert client.push(server).status == 204
         assert server.stop() == 0
 
 
-def test_a_server_starts_and_answers_on_a_full_disk(tmpfs: SmallTmpfs) -> None:
+def test_a_server_starts_and_answers_on_a_full_disk(tmpfs: SmallTmpfs, forks: Forks) -> None:
     client = Client()
-    with _serving(tmpfs) as server:
+    with _serving(tmpfs, forks) as server:
         for _ in range(40):
             assert client.push(server).status == 204
         tmpfs.fill(server, leave=1 << 20)
@@ -119,7 +121,7 @@ def test_a_server_starts_and_answers_on_a_full_disk(tmpfs: SmallTmpfs) -> None:
         for end in (server.kill, server.stop):
             end()
             tmpfs.fill(server, leave=0)
-            server.start(tmpfs.wrapper)
+            server.start()
             assert client.finds_all_once(server)
             client.push_until_refused(server)
         tmpfs.make_room(server)
@@ -128,9 +130,9 @@ def test_a_server_starts_and_answers_on_a_full_disk(tmpfs: SmallTmpfs) -> None:
         assert "Traceback" not in server.log_text
 
 
-def test_a_flush_empties_the_log_of_a_full_disk_with_the_reserve(tmpfs: SmallTmpfs) -> None:
+def test_a_flush_empties_the_log_of_a_full_disk_with_the_reserve(tmpfs: SmallTmpfs, forks: Forks) -> None:
     client = Client()
-    with _serving(tmpfs) as server:
+    with _serving(tmpfs, forks) as server:
         for _ in range(100):
             assert client.push(server).status == 204
         tmpfs.fill(server, leave=100_000)
@@ -144,10 +146,10 @@ def test_a_flush_empties_the_log_of_a_full_disk_with_the_reserve(tmpfs: SmallTmp
         tmpfs.fill(server, leave=0)
         client.push_until_refused(server)
         server.kill()
-        server.start(tmpfs.wrapper)
+        server.start()
         assert client.finds_all_once(server)
         tmpfs.make_room(server)
         assert client.taken_again(server)
         assert server.stop() == 0
-        server.start(tmpfs.wrapper)
+        server.start()
         assert client.finds_all_once(server)

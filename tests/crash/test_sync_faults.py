@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,30 +13,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.forks import ForkedServer, Forks
 from tests.crash.traffic import Connection, Line, push_body, read_lines
-from tests.server import ServerProcess, wait_until
+from tests.server import wait_until
 
-LAUNCHER = Path(__file__).parent / "serve_with_faults.py"
 SELECTOR = '{job="faults"}'
 
 
 class Faulty:
     """A server whose syncs can be made to fail or to be slow while it runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.server = ServerProcess(folder / "data", "--set", "wal.reserve=1MB")
-        self._file = folder / "faults"
+    def __init__(self, folder: Path, forks: Forks) -> None:
+        self.server = ForkedServer(forks, folder / "data", "--set", "wal.reserve=1MB")
         self._first = time.time_ns()
         self._count = count(1)
 
     def start(self) -> None:
-        self.server.start([sys.executable, str(LAUNCHER), str(self._file)])
+        self.server.start()
 
     def set(self, fault: str) -> None:
-        # Renamed into place: the server must not read half a sentence.
-        written = self._file.with_suffix(".new")
-        written.write_text(fault)
-        written.rename(self._file)
+        self.server.suffer(fault)
 
     def line(self, text: str) -> Line:
         number = next(self._count)
@@ -48,8 +43,8 @@ class Faulty:
 
 
 @pytest.fixture
-def faulty(tmp_path: Path) -> Iterator[Faulty]:
-    found = Faulty(tmp_path)
+def faulty(tmp_path: Path, forks: Forks) -> Iterator[Faulty]:
+    found = Faulty(tmp_path, forks)
     found.start()
     yield found
     found.server.kill()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,9 +12,11 @@ import pytest
 
 from storage import RetentionOptions, Store, TenantRules
 from storage.blockread import Block
+from storage.catalog import listed_blocks
 from storage.errors import StorageError
-from storage.expiry import SETTLE, Disk
+from storage.expiry import Disk
 from storage.figures import DropReason
+from storage.freed import SETTLE
 from storage.retention import expired_share, is_worth_rewriting
 from tests.storage.entries import ALWAYS, DAY, HOUR, NOON, entry, read, stored
 from tests.storage.keeping import Clock, keeping, later, opened, rule
@@ -143,13 +146,13 @@ def test_index_db_that_cannot_be_written_holds_up_nothing(
 
             patch.setattr(catalog, "add", full)
             assert store.drop_expired() == 1
+            assert store.drop_expired() == 0
         assert files(tmp_path) == [day_of(NOON + DAY)]
-        later(store, clock, clock.now + DAY)
-        assert store.drop_expired() == 1
+        assert len(listed_blocks(tmp_path)) == 2
+        assert store.drop_expired() == 0  # nothing more has to go for it to be in line again
+        assert len(listed_blocks(tmp_path)) == 1
     finally:
         store.close()
-    with sqlite3.connect(tmp_path / "index.db") as db:
-        assert db.execute("SELECT count(*) FROM blocks").fetchone() == (0,)
 
 
 def test_a_file_that_a_crash_left_goes_with_the_next_look(tmp_path: Path, clock: Clock) -> None:
@@ -282,6 +285,43 @@ def test_after_blocks_went_the_disk_gets_time_to_tell(
     now[0] += SETTLE
     assert store.drop_expired() == 0
     assert len(files(tmp_path)) == 2
+
+
+def test_what_went_for_its_age_counts_as_free_before_the_disk_tells(
+    tmp_path: Path, clock: Clock, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, sizes = filled
+    disk = FakeDisk(10_000)
+    now = [1e9]
+    monkeypatch.setattr("storage.expiry.time.monotonic", lambda: now[0])
+    store = again(replace(keeping(period=DAY), min_free_space=10_000 + sizes[0]), disk)
+    later(store, clock, NOON + DAY + 2 * HOUR)
+    assert store.drop_expired() == 1, "the file system tells of none of it, and no second one goes for that"
+    assert dropped(store) == {"age": (1, 2)}
+    now[0] += SETTLE - 1
+    assert store.drop_expired() == 0
+    disk.free += sizes[0]
+    now[0] += 1
+    assert store.drop_expired() == 0
+    disk.free -= 1
+    assert store.drop_expired() == 1, "it had its time"
+    assert dropped(store) == {"age": (1, 2), "free_space": (1, 2)}
+    assert len(files(tmp_path)) == 2
+
+
+def test_segments_of_the_log_that_went_count_as_free_before_the_disk_tells(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, _ = filled
+    now = [1e9]
+    monkeypatch.setattr("storage.expiry.time.monotonic", lambda: now[0])
+    store = again(RetentionOptions(min_free_space=100_000), FakeDisk(10_000))
+    stored(store, [entry("a", NOON, np.random.default_rng(2).bytes(50_000).hex())])
+    assert store.drop_expired() == 0, "the log has what is missing"
+    store.flush()  # it goes, and the file system does not tell
+    assert store.drop_expired() == 0
+    now[0] += SETTLE
+    assert store.drop_expired() > 0
 
 
 def test_nothing_goes_for_space_that_cannot_be_had(
@@ -455,14 +495,15 @@ def test_streams_that_no_block_has_are_forgotten_at_the_next_start(tmp_path: Pat
     assert store.drop_expired() == 1
     store.close()
 
-    def listed() -> list[tuple[str, str]]:
+    def listed() -> list[tuple[str, list[list[str]]]]:
         with sqlite3.connect(tmp_path / "index.db") as db:
-            return sorted(db.execute("SELECT tenant, labels FROM streams"))
+            found = sorted(db.execute("SELECT tenant, labels FROM streams"))
+            return [(tenant, json.loads(labels)) for tenant, labels in found]
 
     assert len(listed()) == 52
     store = opened(tmp_path, keeping(), clock)
     try:
-        assert listed() == [("other", '[["app", "x1"]]'), ("t", '[["app", "both"]]')]
+        assert listed() == [("other", [["app", "x1"]]), ("t", [["app", "both"]])]
         assert not (tmp_path / "blocks" / "t" / day_of(NOON)).exists()
         stored(store, [entry("x7", NOON, "back")])
         store.flush()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import random
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
 import pytest
 import zstandard
 
-from gateway.forward.compression import Unpacker, unpacker
+from gateway.forward.compression import Unpacker, is_compressed, unpacker
 
 PARTS = [b"first " * 50, b"", b"second " * 5000, b"third"]
 FORMS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
@@ -63,14 +65,34 @@ def test_a_spoilt_member_ends_the_payload(form: str) -> None:
 
 
 def test_plain_entries_are_no_compressed_payload() -> None:
-    assert unpacker(b"\x92\x01\x80") is None
-    assert unpacker(b"") is None
+    for plain in (b"\x92\x01\x80", b""):
+        assert unpacker(plain) is None
+        assert not is_compressed(plain)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_payload_that_begins_as_a_compressed_one_is_one(form: str) -> None:
+    assert is_compressed(memoryview(FORMS[form](b"")))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_bomb_is_made_in_steps(form: str) -> None:
     found = opened(FORMS[form](bytes(64 << 20)))
     assert 0 < len(found.more(1 << 20)) <= (9 << 20)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_payload_is_read_where_it_is(form: str) -> None:
+    payload = FORMS[form](random.Random(1).randbytes(8 << 20))
+    tracemalloc.start()
+    try:
+        found = opened(payload)
+        while found.more(1 << 20):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert not found.damaged
 
 
 def test_a_zstd_window_of_gigabytes_is_refused() -> None:

@@ -271,9 +271,10 @@ class GoodSender:
 
 @pytest.mark.soak
 def test_beside_hostile_connections_an_ack_takes_less_than_twice_as_long(tmp_path: Path) -> None:
-    """The 99th percentile over ten connections: the median of ten phases beside 50 hostile ones, and of ten without.
+    """The 99th percentile over ten connections, in ten phases beside 50 hostile ones.
 
-    They alternate, so that whatever else the machine does meets both alike.
+    Each is compared with the quiet phases before and after it, so that whatever else the machine does meets both alike,
+    and it is the median of the ten ratios that counts.
     """
     senders = [GoodSender(number) for number in range(10)]
 
@@ -282,7 +283,7 @@ def test_beside_hostile_connections_an_ack_takes_less_than_twice_as_long(tmp_pat
         sending = [asyncio.create_task(sender.run(port, stop)) for sender in senders]
         await asyncio.sleep(PHASE)
         phases = []
-        for _ in range(2 * PHASES):
+        for _ in range(2 * PHASES + 1):
             began = time.perf_counter()
             await asyncio.sleep(PHASE)
             phases.append((began + CHANGE, time.perf_counter()))
@@ -317,7 +318,10 @@ def test_beside_hostile_connections_an_ack_takes_less_than_twice_as_long(tmp_pat
     attacks = sum(float(count) for _, count in closed)
     print(f"{attacks:.0f} connections closed for {sorted(reason for reason, _ in closed)}")
     assert attacks > 100 * PHASES
-    assert statistics.median(hostile) < 2 * statistics.median(quiet)
+    ratios = [each / ((before + after) / 2) for each, before, after in zip(hostile, quiet, quiet[1:], strict=False)]
+    print(f"ratios: {[round(one, 2) for one in ratios]}")
+    assert len(ratios) == PHASES
+    assert statistics.median(ratios) < 2
 
 
 def metrics_of(url: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import socket
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,7 +16,7 @@ import zstandard
 
 from gateway.forward import intake
 from gateway.forward.messages import ack
-from tests.gateway.forward.door import HeldStore, PlainMapper, open_door, until
+from tests.gateway.forward.door import HeldStore, PlainMapped, PlainMapper, open_door, until
 
 ENTRY = [1700000000, {"log": "a line"}]
 PACKED = msgpack.packb(ENTRY)
@@ -191,6 +193,42 @@ def test_a_bomb_is_dropped_counted_and_acknowledged(compress: Callable[[bytes], 
             assert door.figures.dropped == {"unpacks_too_long": 1}
             assert door.store.batches == []
             sender.writer.close()
+
+    run(main)
+
+
+def test_what_a_compressed_payload_takes_is_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 0
+
+    async def main() -> None:
+        nonlocal most
+        async with open_door(mapper=PlainMapper()) as door:
+            budget = door.gateway.ingest
+            take = budget.take
+
+            def watched(size: int) -> bool:
+                nonlocal most
+                taken = take(size)
+                most = max(most, budget.used)
+                return taken
+
+            monkeypatch.setattr(budget, "take", watched)
+            # One entry that is none: the mapping makes nothing of it.
+            entries = gzip.compress(b"\xc6" + (8 << 20).to_bytes(4, "big") + random.Random(1).randbytes(8 << 20), 1)
+            data = msgpack.packb(["app", entries])
+            del entries
+            way = intake.Intake(door.gateway, lambda *_, **__: PlainMapped({}, {}))
+            tracemalloc.start()
+            try:
+                taken = await way.take(data)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+                way.close()
+            assert budget.used > 16 << 20
+            taken.end()
+            assert budget.used == 0
+            assert len(data) + peak < most + (4 << 20)
 
     run(main)
 
