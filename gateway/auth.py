@@ -15,10 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
+from starlette.websockets import WebSocket
 
 from config.settings import Tenancy
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+SocketEndpoint: TypeAlias = Callable[[WebSocket], Awaitable[None]]
 
 TENANT_HEADER = "x-scope-orgid"
 MAX_TENANT_LENGTH = 150
@@ -65,6 +67,14 @@ class ScopedRoute(Route):
         if match is not Match.NONE:
             child["route"] = self
         return match, child
+
+
+class SocketRoute(ScopedRoute):
+    """A route of websockets; `endpoint` answers a GET that asks for none."""
+
+    def __init__(self, path: str, socket: SocketEndpoint, endpoint: Endpoint, scope: Scope) -> None:
+        super().__init__(path, endpoint, ["GET"], scope)
+        self.socket = socket
 
 
 def _answering(endpoint: Endpoint) -> ASGIApp:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import socket
 from contextlib import suppress
 from typing import Any, cast
@@ -32,6 +33,9 @@ MAX_HEAD = 512 * 1024
 
 WEBSOCKET_PING = 1.0
 """Seconds; as Loki's tail."""
+
+CUT = "weir.cut"
+"""Key of the ASGI scope's state: a function that ends a websocket's connection, with no close frame."""
 
 REFUSAL_WAIT = 1.0
 """Seconds a refused client gets to read its 503 and close first, or the kernel would throw the answer away."""
@@ -165,7 +169,7 @@ class Listener:
     def hand_over(self, connection: Connection, transport: asyncio.Transport, came: bytes, ended: bool) -> None:
         """Lets hypercorn serve the rest of a connection, from the bytes on that came and were not answered."""
         reader, writer = _streams(transport, connection.loop)
-        reader.feed_data(came)
+        reader.feed_data(without_extensions(came))
         if ended:
             reader.feed_eof()
         task = connection.loop.create_task(self._by_hypercorn(reader, writer))
@@ -191,7 +195,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         # Whoever cancels it, this is its task's end.
         with suppress(asyncio.CancelledError):
-            await _Connection(self._wrapped, loop, self._config, self._context, {}, reader, writer)
+            state = {CUT: writer.transport.abort}
+            await _Connection(self._wrapped, loop, self._config, self._context, state, reader, writer)
 
     # -- the end
 
@@ -227,6 +232,19 @@ class Listener:
                 async with asyncio.timeout(seconds):
                     await self._empty.wait()
         return not self._open
+
+
+_EXTENSIONS = re.compile(rb"^sec-websocket-extensions:[^\r\n]*\r?\n", re.IGNORECASE | re.MULTILINE)
+
+
+def without_extensions(came: bytes) -> bytes:
+    """The beginning of a connection without the extensions that its first request offers.
+
+    A server that knows none of them takes none. hypercorn would take permessage-deflate, and compress each message of a
+    tail for each of its readers anew (Loki does not compress them).
+    """
+    head, end, rest = came.partition(b"\r\n\r\n")
+    return _EXTENSIONS.sub(b"", head + b"\r\n") + b"\r\n" + rest if end else came
 
 
 def _streams(

@@ -22,13 +22,17 @@ from gateway import auth
 from gateway.errors import CLIENT_GONE, Failure, failure
 from gateway.http1 import AT_HAND
 from gateway.logs import description, event
+from gateway.rejected.noting import note_request
 from gateway.state import BodyTooSlow, Gateway, InFlight
+from gateway.websockets import serve_socket
 
 _log = logging.getLogger("weir.http")
 
 BODY_WAIT = 30.0
 """Seconds that a client may send nothing of a body it has begun (Loki: server.http_read_timeout, for all of it). A
 connection that stalls would be held, and its share of server.ingest_in_flight with it, until the client goes."""
+
+_SERVED = frozenset({"http", "websocket"})
 
 LINGER = 0.5
 """Seconds that a body nobody wanted is read on after its answer, so that the client sees the answer before the
@@ -49,17 +53,22 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; other ASGI traffic (lifespan) passes."""
-        if scope["type"] != "http":
+        if scope["type"] not in _SERVED:
             await self._app(scope, receive, send)
             return
         client = scope.get("client")
         request = InFlight(
-            method=scope["method"],
+            method=scope.get("method", "GET"),
             path=scope["path"],
             client=f"{client[0]}:{client[1]}" if client else "-",
             started=time.monotonic(),
             scope=scope,
         )
+        if scope["type"] == "websocket":
+            # One that would be redirected is not found: clients of websockets follow no redirects.
+            clean_path(scope, self._prefix)
+            await serve_socket(self._gateway, self._app, request, receive, send)
+            return
         self._gateway.requests.add(request)
         exchange = _Exchange(receive, send, scope.get("extensions", {}).get(AT_HAND))
         try:
@@ -120,6 +129,10 @@ class Requests:
             await answer.response()(request.scope, exchange.receive, exchange.send)
 
     def _log_failure(self, request: InFlight, answer: Failure, error: Exception | None) -> None:
+        if answer.status != CLIENT_GONE:
+            gateway = self._gateway
+            tenancy = gateway.settings.tenancy
+            note_request(request.scope, request.permission, answer.status, answer.text, tenancy, gateway.rejected)
         level = logging.ERROR if answer.status >= 500 and answer.status != 503 else logging.WARNING
         if answer.status in {CLIENT_GONE, 404, 405}:
             level = logging.INFO

@@ -21,6 +21,7 @@ from storage.batch import Batch, Texts, empty_batch
 from storage.batchids import BatchId, BatchIds
 from storage.duplicates import new_rows
 from storage.errors import BatchIdConflict, StorageError, StorageUnavailable
+from storage.feed import Commit
 from storage.figures import Counters
 from storage.memtable import RUN_BYTES, RUN_ROWS, Run, make_run
 from storage.record import Request, Section
@@ -205,7 +206,7 @@ class Writer:
 
     def _admit(self) -> None:
         if not self._reserve.ensure():
-            raise StorageUnavailable("the disk of the data directory is nearly full; free some space")
+            raise StorageUnavailable(self._reserve.why_not)
 
     def _store(self, group: list[Item]) -> list[Receipt | StorageError]:
         outcomes: list[Receipt | StorageError] = [Receipt()] * len(group)
@@ -305,8 +306,15 @@ class Writer:
             for run in runs:
                 view = view.with_run(run, len(tenant.table))
             tenant.set_view(view)
+            watcher = self._state.watcher
+            if watcher is not None:
+                self._state.commits += 1
+        if watcher is not None:
+            watcher(Commit(tenant.name, self._state.commits, tuple(run.batch for run in runs)))
         for run, arrival in zip(runs, taken.arrivals, strict=True):
             tenant.table.touch_stretches(arrival, run.batch)
+            if self._state.patterns is not None:
+                self._state.patterns.stored(tenant.name, tenant.table, run.batch)
 
 
 def _joinable(items: list[Item]) -> Iterator[list[Item]]:

@@ -42,9 +42,11 @@ class Printer:
     Args:
         form: how a line looks.
         notice: takes a text for the person.
+        announces: whether shared labels are announced; without that each line has all of its own.
     """
 
-    def __init__(self, form: Form, notice: Callable[[str], None]) -> None:
+    def __init__(self, form: Form, notice: Callable[[str], None], *, announces: bool = True) -> None:
+        self._announces = announces
         self._form = form
         self._notice = notice
         self._common: frozenset[tuple[str, str]] | None = None
@@ -59,7 +61,8 @@ class Printer:
         elif self._form is Form.JSONL:
             texts = (_jsonl(line) for line in lines)
         else:
-            self._announce({line.labels for line in lines})
+            if self._announces:
+                self._announce({line.labels for line in lines})
             texts = (self._default(line) for line in lines)
         self.texts(texts, json=self._form is Form.JSONL)
 

@@ -14,10 +14,12 @@ from gateway.cli.explain import explanation_lines
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.cli.output import Form, Printer
 from gateway.cli.progress import Progress
+from gateway.cli.tail import print_tail
 from gateway.cli.terminal import escape_controls
-from gateway.client import Api, Connection, Page, pages
+from gateway.client import Api, BadArgument, Connection, Page, pages
 from gateway.client.answers import QueryAnswer
 from gateway.client.explanation import Explanation
+from gateway.client.follow import Plan
 from gateway.client.lines import format_labels
 from gateway.client.times import time_window
 
@@ -57,6 +59,25 @@ def query(
         ),
     ] = 1000,
     *,
+    tail: Annotated[
+        bool,
+        typer.Option(
+            "--tail",
+            "-f",
+            help="After the newest lines, oldest first, print each line as it comes, until Ctrl-C. If the connection "
+            "breaks, it is made anew, and the newest `--batch` lines that came meanwhile are printed.",
+        ),
+    ] = False,
+    delay_for: Annotated[
+        int,
+        typer.Option(
+            "--delay-for",
+            metavar="SECONDS",
+            min=0,
+            max=5,
+            help="With --tail: hold lines back so long, so that those which come late are printed in order.",
+        ),
+    ] = 0,
     explain: Annotated[
         bool,
         typer.Option(
@@ -78,11 +99,18 @@ def query(
     weir query '{app="web"} |= "timeout"' --since 3h --limit 100
     weir query '{app="web"}' --from 2026-08-22T14:00:00Z --to 2026-08-22T15:00:00Z --limit 0 -o raw > web.log
     weir query '{app="web"}' -o jsonl | jq -r .line
+    weir query --tail '{app="web"} |= "error"'
     weir query 'sum by (level) (rate({app="web"} | json [1m]))' --explain -o none
     ```
     """
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
+        if tail:
+            _check_tail(to, limit, explain=explain)
+            printer = Printer(output, _notice, announces=False)
+            plan = Plan(start, limit, batch)
+            print_tail(logql, plan, printer, addr=addr, org_id=org_id, delay_for=delay_for)
+            return
         warned: list[str] = []
         with Connection(addr, org_id) as connection, Progress() as progress:
             api = Api(connection)
@@ -165,6 +193,14 @@ def series(
         with Connection(addr, org_id) as connection:
             found = Api(connection).series(matchers or [], start, end)
         Printer(Form.RAW, _notice).texts(format_labels(stream) for stream in found)
+
+
+def _check_tail(to: str | None, limit: int, *, explain: bool) -> None:
+    """Raises BadArgument for what --tail does not go with."""
+    if to is not None or explain:
+        raise BadArgument("--tail has no end and explains nothing: leave out --to and --explain")
+    if not limit:
+        raise BadArgument("--tail needs a --limit for the lines that are there already")
 
 
 def _explain(explanation: Explanation | None, printer: Printer | None) -> None:

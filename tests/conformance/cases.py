@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WRITING = ("push", "otlp", "delete")
+WRITING = ("push", "otlp", "tail", "delete")
 """Areas that change what later cases would see, in the order in which a real Loki was asked."""
 
 
@@ -39,7 +39,12 @@ class Case:
     @property
     def is_http(self) -> bool:
         """Whether one HTTP request asks it: not a websocket, not a command line."""
-        return "method" in self.request and self.request["method"] != "WS"
+        return "method" in self.request and not self.is_tail
+
+    @property
+    def is_tail(self) -> bool:
+        """Whether a websocket asks it."""
+        return self.request.get("method") == "WS"
 
 
 @cache

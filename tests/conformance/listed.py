@@ -19,7 +19,7 @@ class Listed:
 
     Attributes:
         cases: id -> reason.
-        not_run: area whose cases are no plain HTTP requests -> reason.
+        not_run: area whose cases are no requests -> reason.
     """
 
     cases: Mapping[str, str]
@@ -39,7 +39,7 @@ def read(text: str) -> Listed:
             not run.
     """
     known = {case.id for area in areas() for case in cases(area)}
-    could_run = {area for area in areas() if any(case.is_http for case in cases(area))}
+    could_run = {area for area in areas() if any(case.is_http or case.is_tail for case in cases(area))}
     listed, not_run = dict[str, str](), dict[str, str]()
     for line in text.split("\n"):
         name, _, reason = line.strip().partition(" ")
