@@ -73,9 +73,9 @@ def parse_duration(text: str) -> int:
         return 0
     if not rest:
         raise _no_duration(text)
-    total = 0
-    while rest:
-        part = _DURATION_PART.match(rest)
+    total = at = 0
+    while at < len(rest):
+        part = _DURATION_PART.match(rest, at)
         if part is None:
             raise _no_duration(text)
         whole, fraction, unit = part.groups()
@@ -89,7 +89,7 @@ def parse_duration(text: str) -> int:
         total += int(digits or 0) * _NS[unit] + _fraction_ns(fraction or "", _NS[unit])
         if total > _MAX_NS:
             raise _no_duration(text)
-        rest = rest[part.end() :]
+        at = part.end()
     if text[0] == "-":
         return -total
     if total == _MAX_NS:

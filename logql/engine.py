@@ -1,12 +1,13 @@
 """Running a log query over a Source: units in time order, filters over whole batches, stop when nothing can be better.
 
 Line filters that come first work on batches, the other stages on one row after the other. Without any, lines are read
-of the entries alone that are returned.
+of the entries alone that are returned. So they are where the other stages let every row through, as parsers do: then
+these work on what is returned, and not on what each unit might have for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from time import perf_counter
@@ -79,10 +80,10 @@ def run_log_query(
     with reader.span(Stage.PLAN):
         query = _LogQuery(reader, Pipeline.of(expr.stages), limit, direction)
     if explanation is not None:
-        explanation.plans.append(query.plan_text(expr))
+        explanation.plan(query.plan_text(expr))
     units = takewhile(query.may_be_in, reader.units(expr.matchers, start, end, direction))
     # Stages hold the GIL, and times alone are read faster than they are handed to another thread.
-    if query.pipeline.line_filters and not query.pipeline.stages:
+    if query.pipeline.line_filters and not query.choosing:
         for unit, found in in_order(query.chosen, units):
             query.keep(unit, found)
     else:
@@ -98,7 +99,7 @@ class _Chosen:
     Attributes:
         times: the entries.
         batch: their contents, None if those are yet to be read.
-        made: what stages made of them, None without stages.
+        made: what stages made of them, None without stages that choose.
     """
 
     times: Times
@@ -116,10 +117,12 @@ class _LogQuery:
 
     Attributes:
         pipeline: of the query.
+        choosing: whether one of its stages may drop a row.
     """
 
     def __init__(self, reader: UnitReader, pipeline: Pipeline, limit: int, direction: Direction) -> None:
         self.pipeline = pipeline
+        self.choosing = pipeline.chooses
         self._reader = reader
         self._limit = limit
         self._direction = direction
@@ -130,10 +133,11 @@ class _LogQuery:
         self._ids = StreamIds()
         self._plan = plan_of(pipeline)
 
-    def plan_text(self, expr: LogExpr) -> PlanText:
-        """The plan in words; `expr` is the query."""
-        by_columns = not self.pipeline.stages
-        return plan_text(str(expr), expr, expr.stages, self.pipeline, self._plan, by_columns=by_columns)
+    def plan_text(self, expr: LogExpr) -> Callable[[], PlanText]:
+        """What puts the plan in words; `expr` is the query."""
+        pipeline, plan = self.pipeline, self._plan  # and nothing of what the query reads
+        by_columns = not pipeline.stages
+        return lambda: plan_text(str(expr), expr, expr.stages, pipeline, plan, by_columns=by_columns)
 
     def may_be_in(self, unit: Unit) -> bool:
         """Whether an entry of `unit`, or of a later one, can be in the answer."""
@@ -149,8 +153,8 @@ class _LogQuery:
         times = unit.times()
         matched = len(times)
         times = times.take(self._still_wanted(times.ts))
-        filters, stages = self.pipeline.line_filters, self.pipeline.stages
-        if not filters and not stages:
+        filters = self.pipeline.line_filters
+        if not filters and not self.choosing:
             times = times.take(self._best(times.ts))
             self._reader.count(unit, matched)
             self._reader.passed(len(times))
@@ -160,7 +164,7 @@ class _LogQuery:
         with self._budget.holding(batch_bytes(batch)):
             rows = self._reader.filtered(batch, filters)
             made: list[Entry] | None = None
-            if stages:
+            if self.choosing:
                 rows, made = self._through_stages(batch, self._in_order(batch, rows))
             self._reader.passed(len(rows))
             best = self._best(batch.ts[rows])
@@ -191,11 +195,11 @@ class _LogQuery:
     def answer(self, interval: int, began: float) -> LogResult:
         """The entries, once all units are read that had to be; `interval` apart (ns); `began` as of perf_counter."""
         kept = self._kept.take(thin(self._kept.ts, interval)) if interval else self._kept
-        if self.pipeline.stages:
+        if self.choosing:
             entries = []
             for part, row in zip(kept.part.tolist(), kept.row.tolist(), strict=True):
                 made = self._parts[part][1].made
-                assert made is not None, "stages made an entry of every row"
+                assert made is not None, "stages that choose make an entry of every row"
                 entries.append(made[row])
             return LogResult(entries, self._reader.stats(len(kept), perf_counter() - began))
         batches = {}
@@ -204,7 +208,28 @@ class _LogQuery:
         read = in_order(lambda place: self._contents(*self._parts[place[0]], kept.row[place[1]]), places)
         for (part, at), (batch, own) in read:
             batches[part], rows[at] = batch, own
+        if self.pipeline.stages:
+            entries = self._staged(batches, kept.part, rows)
+            return LogResult(entries, self._reader.stats(len(kept), perf_counter() - began))
         return LogResult.of_rows(batches, kept.part, rows, self._reader.stats(len(kept), perf_counter() - began))
+
+    def _staged(self, batches: Mapping[int, Batch], part: I64, rows: I64) -> list[Entry]:
+        """What stages that drop no row make of the answer's entries: rows of the batches of `part`."""
+        made: dict[int, Entry] = {}
+        check = self._reader.check
+        with self._reader.span(Stage.ROWS):
+            for number, batch in batches.items():
+                at = np.flatnonzero(part == number)
+                for first in range(0, len(at), ROWS_AT_ONCE):
+                    check()
+                    some = at[first : first + ROWS_AT_ONCE]
+                    through = watched(rows_of(take_rows(batch, rows[some])), check)
+                    for place, (row, _) in zip(some.tolist(), through, strict=True):
+                        self._budget.take(ENTRY + len(row.line))
+                        self.pipeline.run_rest(row)
+                        made[place] = entry_of(row)
+        self._reader.left(Step.ROWS, len(made))
+        return [made[place] for place in range(len(made))]
 
     def _contents(self, unit: Unit, found: _Chosen, rows: I64) -> tuple[Batch, I64]:
         """A batch with the given entries of a unit, and their rows in it."""

@@ -29,7 +29,7 @@ class JsonParser:
         names = _Names(self.hints)
         try:
             for field in fields(row.line, names.enter):
-                if field.value.kind in _SCALAR and not self._extract(row, names.of(row, field), field.value):
+                if field.value.kind in SCALAR and not self._extract(row, names.of(row, field), field.value):
                     return False
                 if self.hints.done(row):
                     break
@@ -76,7 +76,8 @@ class _Names:
         return join_name((*(part for _, part in self._outer), *last))
 
 
-_SCALAR = frozenset({Kind.STRING, Kind.NUMBER, Kind.BOOLEAN})
+SCALAR = frozenset({Kind.STRING, Kind.NUMBER, Kind.BOOLEAN})
+"""Kinds of values that become labels."""
 
 
 def scalar_text(value: Value) -> str:

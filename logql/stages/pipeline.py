@@ -53,6 +53,11 @@ class Pipeline:
         first = tuple(takewhile(lambda stage: isinstance(stage, LineFilterStage), stages))
         return cls(tuple(stage for stage in first if isinstance(stage, LineFilterStage)), tuple(stages[len(first) :]))
 
+    @property
+    def chooses(self) -> bool:
+        """Whether one of `stages` may drop a row: parsers, formats, drop and keep do so for a later filter alone."""
+        return any(isinstance(stage, LineFilterStage | LabelFilterStage) for stage in self.stages)
+
     def run(self, row: Row) -> bool:
         """Sends a row through all stages; whether it comes out."""
         return all(stage.keeps(row.line) for stage in self.line_filters) and self.run_rest(row)

@@ -110,6 +110,8 @@ CASES = [
     ClientCase(51, "/ready", {}, text(200, "ready\n")),
     ClientCase(52, f"{L}/format_query", {"query": '{  app = "web" }|="x"'}, formatted),
     ClientCase(52, f"{L}/format_query", {"query": "{"}, not_formatted),
+    # Grafana takes this text for "there is no ruler", and any other for a fault.
+    ClientCase(54, "/api/prom/rules/test/test", {}, text(404, "404 page not found\n")),
     ClientCase(78, "/loki/api/v1/nothing/here", {}, text(404, "404 page not found\n")),
     ClientCase(78, f"{L}/labels/", WINDOW, status(404)),
     ClientCase(78, "//loki/api/v1/labels", WINDOW, names(*LABELS)),
@@ -125,7 +127,7 @@ def test_case(client: httpx.Client, case: ClientCase) -> None:
 
 
 def test_all_of_the_catalogue_about_metadata_is_asked() -> None:
-    assert {case.number for case in CASES} == {23, *range(31, 38), 50, 51, 52, 78, 79}
+    assert {case.number for case in CASES} == {23, *range(31, 38), 50, 51, 52, 54, 78, 79}
 
 
 def pushed(client: httpx.Client, labels: dict[str, str], *entries: list[Any]) -> list[dict[str, Any]]:
