@@ -1,0 +1,1 @@
+"""Patterns of lines: kept as lines come, answered to who asks."""
