@@ -8,7 +8,7 @@ Units: ns and bytes. The rates of `*_mb` are in MiB/s, as Loki's are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -64,6 +64,7 @@ _Rate = Annotated[
 ]
 _Status = Annotated[int, BeforeValidator(_read_rate), Field(ge=200, le=599), Kind("status", "an HTTP status, 200-599")]
 _Depth = Annotated[int, BeforeValidator(_read_rate), Kind("number", "a whole number")]
+DeletionMode: TypeAlias = Literal["disabled", "filter-only", "filter-and-delete"]
 
 
 class Limits(BaseModel):
@@ -178,28 +179,21 @@ class Limits(BaseModel):
     """Matchers a query's selector must have at least."""
     query_timeout: Duration = 0
     """Longest time a query may take; 0: query.timeout."""
+    max_concurrent_tail_requests: Count = 10
+    """Live tails a tenant may have open; 0: any number."""
     volume_enabled: bool = True
-    """Answer the log volume endpoints."""
+    """Answer the log volume endpoints (Loki's own default is not to)."""
+    volume_max_series: Count = 1000
+    """Series that may be added up for an answer about log volume, before the largest are chosen; 0: any number."""
 
     # -- retention
     retention_period: OwnPeriod = None
     """Age at which entries expire, from 1h; 0: never; none: as retention.period says."""
     retention_stream: StreamRules = ()
     """Ages for the streams of a selector, which go before retention_period; [the rules](retention.md#streams)."""
+    deletion_mode: DeletionMode = "filter-and-delete"
+    """What becomes of deletes: `filter-only` hides lines and leaves them on disk, `disabled` takes no deletes."""
 
-
-NOT_YET = frozenset(
-    {
-        "max_query_bytes_read",
-        "max_query_range",
-        "max_query_series",
-        "max_streams_matchers_per_query",
-        "minimum_labels_number",
-        "required_labels",
-        "volume_enabled",
-    }
-)
-"""Limits that are taken but that nothing acts on yet; whoever sets one is told at the start."""
 
 _AT_MOST = (
     "max_entries_limit_per_query",
@@ -210,6 +204,7 @@ _AT_MOST = (
     "max_query_bytes_read",
     "max_streams_matchers_per_query",
     "query_timeout",
+    "volume_max_series",
 )
 """Limits of queries of which 0 is none and less is stricter."""
 

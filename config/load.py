@@ -6,7 +6,7 @@ environment, flags.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
 from config.errors import ConfigError, quoted
-from config.limits import NOT_YET, Limits
 from config.loki import is_loki_file, loki_limits, translate
 from config.schema import KeyPath, dotted, field_at, kind_of
 from config.settings import Settings
@@ -35,10 +34,12 @@ class LoadedSettings:
     Attributes:
         settings: the settings in force.
         notes: what is given that is not used here, one sentence each, to be shown once at start.
+        overrides_files: where limits of single tenants were read from: to load again when they change.
     """
 
     settings: Settings
     notes: tuple[str, ...] = ()
+    overrides_files: tuple[Path, ...] = ()
 
 
 def load(
@@ -60,21 +61,44 @@ def load(
     """
     layers = [_profile(profile)]
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     if config_file is not None:
         tree = read_yaml(config_file)
         if is_loki_file(tree):
             layers.insert(0, loki_limits())
             translation = translate(tree, config_file)
-            notes = translation.notes
+            notes, files = translation.notes, translation.overrides_files
             layers.append(translation.layer)
         else:
             layers.append(from_tree(tree, config_file))
         layers.append(_dotenv(config_file.parent / ".env"))
+    file_layers = len(layers)
     variables = environ or {}
     layers.append(from_variables(variables, kubernetes="KUBERNETES_SERVICE_HOST" in variables))
     layers.append(from_flags(overrides))
+    if (own := _overrides_file(layers)) is not None:
+        layers.insert(file_layers, _overrides(own))
+        files = (*files, own)
     settings = _settings(layers)
-    return LoadedSettings(settings, (*notes, *_not_yet(settings)))
+    return LoadedSettings(settings, notes, files)
+
+
+def _overrides_file(layers: Iterable[Layer]) -> Path | None:
+    """What tenancy.overrides_file says in the layer that wins."""
+    given = [leaf.value for layer in layers for leaf in layer.leaves if leaf.path == ("tenancy", "overrides_file")]
+    return Path(str(given[-1])) if given and given[-1] else None
+
+
+def _overrides(file: Path) -> Layer:
+    """The limits of single tenants in a file of their own. What cannot be read is a problem of the layer."""
+    try:
+        tree = read_yaml(file)
+    except ConfigError as error:
+        return Layer(problems=list(error.problems))
+    others = [f"{file}: {key}: only `overrides` may stand here" for key in tree if key != "overrides"]
+    layer = from_tree({key: value for key, value in tree.items() if key == "overrides"}, file)
+    layer.problems += others
+    return layer
 
 
 def _settings(layers: Iterable[Layer]) -> Settings:
@@ -99,15 +123,6 @@ def _settings(layers: Iterable[Layer]) -> Settings:
     if problems:
         raise ConfigError(problems)
     return settings
-
-
-def _not_yet(settings: Settings) -> Iterator[str]:
-    """Says which limits are given in vain. A default that is written out is not."""
-    default = Limits()
-    given = [settings.limits, *map(settings.limits_for, settings.overrides)]
-    for name in sorted(NOT_YET):
-        if any(getattr(limits, name) != getattr(default, name) for limits in given):
-            yield f"limits.{name}: this version does not act on it yet"
 
 
 def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) -> KeyPath:

@@ -111,11 +111,14 @@ MAPPED = (
     ),
     Mapped("compactor.delete_request_cancel_period", ("deletes", "cancel_period"), _go, _GO),
     Mapped("querier.max_concurrent", ("query", "max_concurrent")),
+    Mapped("limits_config.per_tenant_override_period", ("tenancy", "overrides_period"), _go, _GO, "old place"),
+    Mapped("runtime_config.period", ("tenancy", "overrides_period"), _go, _GO),
     Mapped(
         "querier.multi_tenant_queries_enabled",
         ("tenancy", "several"),
         meaning="false where the file does not say, as in Loki",
     ),
+    Mapped("pattern_ingester.enabled", ("patterns", "enabled"), meaning="true where the file does not say"),
     Mapped("querier.query_timeout", ("limits", "query_timeout"), _go, _GO, "old place; limits_config goes before it"),
     Mapped(
         "chunk_store_config.max_look_back_period",
@@ -143,10 +146,12 @@ class Translation:
     Attributes:
         layer: the settings it makes, and what is wrong with it.
         notes: what it says that is not used.
+        overrides_files: where it has limits of single tenants from.
     """
 
     layer: Layer
     notes: tuple[str, ...]
+    overrides_files: tuple[Path, ...] = ()
 
 
 def is_loki_file(tree: Mapping[str, Any]) -> bool:
@@ -172,7 +177,7 @@ def translate(tree: Mapping[str, Any], file: Path) -> Translation:
     _map_connections(reading)
     _map_directory(reading)
     _map_limits(reading)
-    return Translation(reading.layer, tuple(_notes(reading)))
+    return Translation(reading.layer, tuple(_notes(reading)), tuple(reading.overrides_files))
 
 
 @dataclass(slots=True)
@@ -186,6 +191,7 @@ class _Reading:
     later: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    overrides_files: list[Path] = field(default_factory=list)
 
     def look(self, key: str) -> Any:
         """The value of a dotted key; None where it is not given or given empty, which to Loki is the same."""
@@ -348,6 +354,7 @@ def _map_limits(reading: _Reading) -> None:
     _map_block(reading.get("limits_config"), ("limits",), "limits_config", reading, deletes=by_compactor)
     files = reading.get("runtime_config.file") or reading.get("limits_config.per_tenant_override_config") or ""
     for name in filter(None, str(files).split(",")):
+        reading.overrides_files.append(Path(name.strip()))
         _map_overrides(Path(name.strip()), reading, deletes=by_compactor)
 
 
@@ -377,7 +384,9 @@ def _map_overrides(file: Path, reading: _Reading, *, deletes: bool) -> None:
         return
     for tenant, limits in tenants.items():
         _map_block(limits, ("overrides", str(tenant)), f"overrides.{tenant}", inner, deletes=deletes)
-    reading.notes.append(f"{file}: is read once, at the start")
+
+
+_OF_OVERRIDES = frozenset({"per_tenant_override_config", "per_tenant_override_period"})
 
 
 def _map_block(limits: Any, above: KeyPath, block: str, reading: _Reading, *, deletes: bool) -> None:
@@ -395,8 +404,8 @@ def _map_block(limits: Any, above: KeyPath, block: str, reading: _Reading, *, de
             reading.unused.append(key)
         elif (refusal := REFUSED.get(f"limits_config.{name}")) is not None:
             _refuse_unless_harmless(key, value, refusal, reading)
-        elif name == "per_tenant_override_config" and block == "limits_config":
-            continue  # read in _map_limits
+        elif name in _OF_OVERRIDES and block == "limits_config":
+            continue  # read in _map_limits, and one of MAPPED
         elif name not in _LIMITS:
             reading.refuse(key, _unknown(block, str(name), _LIMITS | LATER_LIMITS | UNUSED_LIMITS))
         elif name in ("retention_period", "retention_stream") and not deletes:

@@ -22,13 +22,13 @@ UNUSED_BLOCKS = _names(
     analytics ballast_bytes bloom_build bloom_compactor bloom_gateway compactor_grpc_client
     compactor_client configs dataobj frontend frontend_worker index_cache_validity index_gateway ingest_limits
     ingest_limits_frontend ingest_limits_frontend_client ingester_client kafka_config lbac memberlist metrics_namespace
-    operational_config pattern_ingester profiling query_engine query_range query_scheduler schema_config shutdown_delay
+    operational_config profiling query_engine query_range query_scheduler schema_config shutdown_delay
     target tenant_limits_allow_publish tracing ui
     """
 )
 """Top-level keys whose contents are of no use here, apart from what REFUSED names in them."""
 
-OPEN_BLOCKS = frozenset({"chunk_store_config", "storage_config"})
+OPEN_BLOCKS = frozenset({"chunk_store_config", "pattern_ingester", "storage_config"})
 """Blocks of which a few keys are of use and any others are taken."""
 
 LATER_BLOCKS = frozenset({"ruler", "ruler_storage"})
@@ -111,7 +111,7 @@ UNUSED_LIMITS = _names(
     query_ready_index_num_days split_queries_by_interval split_metadata_queries_by_interval
     split_recent_metadata_queries_by_interval recent_metadata_query_window
     split_instant_metric_queries_by_interval engine_results_cache_time_bucket_interval
-    split_ingester_queries_by_interval min_sharding_lookback max_querier_bytes_read per_tenant_override_period
+    split_ingester_queries_by_interval min_sharding_lookback max_querier_bytes_read
     shard_streams index_gateway_shard_size index_gateway_max_capacity bloom_gateway_enable_filtering
     bloom_gateway_shard_size bloom_build_max_builders bloom_build_task_max_retries
     bloom_build_builder_response_timeout bloom_creation_enabled bloom_planning_strategy
@@ -122,14 +122,13 @@ UNUSED_LIMITS = _names(
     pattern_ingester_tokenizable_json_fields_append pattern_ingester_tokenizable_json_fields_delete
     metric_aggregation_enabled pattern_persistence_enabled pattern_persistence_granularity
     pattern_rate_threshold s3_sse_type s3_sse_kms_key_id s3_sse_kms_encryption_context
-    max_scan_task_parallelism debug_engine_tasks debug_engine_streams enforce_metric_name
+    allow_deletes max_scan_task_parallelism debug_engine_tasks debug_engine_streams enforce_metric_name
     """
 )
 """Keys of limits_config about how Loki spreads its work; one process has no use for them."""
 
 LATER_LIMITS = _names(
     """
-    deletion_mode allow_deletes volume_max_series max_concurrent_tail_requests
     ruler_max_rules_per_rule_group ruler_max_rule_groups_per_tenant ruler_tenant_shard_size
     ruler_enable_wal_replay ruler_remote_write_disabled ruler_remote_write_url ruler_remote_write_timeout
     ruler_remote_write_headers ruler_remote_write_relabel_configs ruler_remote_write_queue_capacity

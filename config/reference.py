@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from config.limits import NOT_YET, Limits
+from config.limits import Limits
 from config.loki import DIRECTORIES, MAPPED, loki_limits
 from config.lokikeys import REFUSED
 from config.schema import KeyPath, dotted, group_of, kind_of, variable
@@ -70,7 +70,7 @@ def _rows(model: type[BaseModel], above: KeyPath) -> Iterator[tuple[str, ...]]:
             default,
             changed if model is Limits else None,
             f"`{variable(shown)}`",
-            meanings(model)[name] + (" **Not acted on yet.**" if model is Limits and name in NOT_YET else ""),
+            meanings(model)[name],
         )
 
 
@@ -111,7 +111,7 @@ def loki_table() -> str:
         (
             "`runtime_config.file`, `limits_config.per_tenant_override_config`",
             "`overrides.*`",
-            "the `overrides` in that file, read once at the start",
+            "the `overrides` in that file, read again when it changes",
         ),
     ]
     return _table(iter(rows))

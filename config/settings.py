@@ -16,6 +16,7 @@ from pydantic import field_serializer as serializer
 from config.address import split_address
 from config.forward import Forward
 from config.limits import Limits, strictest
+from config.patterns import Patterns
 from config.retention import Retention
 from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
 
@@ -90,6 +91,10 @@ class Tenancy(_Group):
     """The tenant of every request while tenancy is off (Loki: no_auth_tenant)."""
     several: bool = True
     """Let a query read several tenants, `X-Scope-OrgID: a|b` (Loki: querier.multi_tenant_queries_enabled)."""
+    overrides_file: str = ""
+    """File with `overrides:` as below, which go over those here; read again when it changes, or on SIGHUP."""
+    overrides_period: Duration = 10 * SECOND
+    """How often that file, or the one that a Loki file names, is looked at; 0: on SIGHUP only."""
 
 
 class Wal(_Group):
@@ -165,6 +170,8 @@ class Query(_Group):
     """Bytes that one query may hold in memory; above it the query gets 400. 0: no limit."""
     result_cache_bytes: Size = 64 * MB
     """Bytes of results of metric queries over blocks that are kept for the next query, over all tenants. 0: none."""
+    log_slower_than: Duration = 5 * SECOND
+    """A query that takes so long is logged with what it did, and kept for GET /weir/v1/queries/slow; 0: none is."""
 
 
 class Log(_Group):
@@ -192,6 +199,7 @@ class Settings(_Group):
     retention: Retention = Retention()
     deletes: Deletes = Deletes()
     query: Query = Field(default_factory=Query)
+    patterns: Patterns = Patterns()
     log: Log = Log()
     forward: Forward = Forward()
     limits: Limits = Limits()
@@ -207,6 +215,13 @@ class Settings(_Group):
         for tenant, own in self.overrides.items():
             named = {name: getattr(own, name) for name in own.model_fields_set}
             self._by_tenant[tenant] = self.limits.model_copy(update=named)
+
+    def with_overrides(self, overrides: dict[str, Limits]) -> Settings:
+        """The same settings with other limits of single tenants."""
+        made = self.model_copy(update={"overrides": overrides})
+        made._by_tenant = {}  # noqa: SLF001 - of the same class: model_copy shares it
+        made.model_post_init(None)
+        return made
 
     def limits_for(self, tenant: str) -> Limits:
         """The limits that hold for a tenant: its overrides over the common ones.

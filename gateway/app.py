@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from gateway import auth
 from gateway.admin import admin_routes
-from gateway.auth import ScopedRoute, route
+from gateway.auth import ScopedRoute, SocketRoute, route
 from gateway.deletes import delete_routes
 from gateway.middleware import Requests
+from gateway.patterns.routes import pattern_routes
 from gateway.push.log import log
 from gateway.push.loki import push
 from gateway.push.otlp import otlp_logs
 from gateway.query.routes import query_routes
 from gateway.state import Gateway
+from gateway.tail.door import tail_routes
+from gateway.websockets import not_found
 
 
 def routes() -> list[ScopedRoute]:
@@ -25,6 +29,8 @@ def routes() -> list[ScopedRoute]:
         route("/otlp/v1/logs", otlp_logs, ["POST"], auth.Scope.PUSH),
         route("/log", log, ["POST"], auth.Scope.PUSH),
         *query_routes(),
+        *pattern_routes(),
+        *tail_routes(),
         *delete_routes(),
         *admin_routes(),
     ]
@@ -47,6 +53,7 @@ class _App(Starlette):
         self._exact = {
             (method, each.path): each for each in ours if "{" not in each.path for method in each.methods or ()
         }
+        self._sockets = {each.path: each for each in ours if isinstance(each, SocketRoute)}
 
     def build_middleware_stack(self) -> ASGIApp:
         """What Starlette calls for every request."""
@@ -54,9 +61,20 @@ class _App(Starlette):
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A route without parameters is found by its path; the router has the others, and what is no route."""
+        if scope["type"] == "websocket":
+            await self._route_socket(scope, receive, send)
+            return
         if scope["type"] != "http" or (found := self._exact.get((scope["method"], scope["path"]))) is None:
             await self.router(scope, receive, send)
             return
         scope["route"] = found
         scope["path_params"] = {}
         await found.app(scope, receive, send)
+
+    async def _route_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._sockets.get(scope["path"])
+        if found is None:
+            await not_found(scope, receive, send)
+            return
+        scope["route"] = found
+        await found.socket(WebSocket(scope, receive, send))

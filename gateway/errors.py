@@ -27,7 +27,17 @@ from gateway.push.errors import (
     PushTooLarge,
     RateLimited,
 )
-from gateway.query.errors import BadParameter, BodyTooLarge, QueryCancelled, QueryTimeout, TooManyQueries
+from gateway.query.errors import (
+    BadParameter,
+    BodyTooLarge,
+    DeletesDisabled,
+    QueryCancelled,
+    QueryStopped,
+    QueryTimeout,
+    TooManyQueries,
+    UnknownQuery,
+    VolumeDisabled,
+)
 from gateway.state import BodyTooSlow, IngestBusy, NotReady
 from logql.errors import EvaluationError, LogQLError
 from storage.errors import BatchIdConflict, DeleteBegun, StorageError, StorageUnavailable, UnknownDelete
@@ -52,9 +62,13 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (BadParameter, 400),
     (BodyTooLarge, 413),
     (QueryTimeout, 504),
+    (QueryStopped, 422),
+    (UnknownQuery, 404),
     (QueryCancelled, CLIENT_GONE),
     (ClientDisconnect, CLIENT_GONE),
     (TooManyQueries, 429),
+    (VolumeDisabled, 404),
+    (DeletesDisabled, 403),
     (NoTenant, 401),
     (BadTenant, 400),
     (BodyTooSlow, 408),

@@ -81,6 +81,12 @@ HTTP = (
         "Always 1; the labels say what is running.",
         ("version", "revision", "branch", "goversion", "goos", "goarch", "tags"),
     ),
+    Spec(
+        "loki_runtime_config_last_reload_successful",
+        "gauge",
+        "1 while the limits of single tenants are those of their file, 0 when what it says now cannot be used.",
+    ),
+    Spec("weir_overrides_changed_timestamp_seconds", "gauge", "When the limits of single tenants were last read, 0 if they have no file."),
     Spec("loki_panic_total", "counter", "Requests that ended in an unexpected exception."),
     Spec("loki_internal_log_messages_total", "counter", "Lines this server has logged.", ("level",)),
 )
@@ -379,6 +385,34 @@ STORAGE = (
     ),
 )
 
+TAIL = (
+    Spec("loki_querier_tail_active", "gauge", "Open live tails."),
+    Spec("loki_querier_tail_bytes_total", "counter", "Characters of the messages sent to live tails."),
+    Spec("weir_tail_queries", "gauge", "Distinct queries of live tails, each evaluated once for what is committed."),
+    Spec("weir_tail_lines_sent_total", "counter", "Entries sent to live tails, those of the past included."),
+    Spec(
+        "weir_tail_lines_dropped_total",
+        "counter",
+        "Entries that live tails were told to have missed: a client did not read (`slow_reader`), or queries were slower "
+        "than entries came (`behind`), of which no more than the first 1,000 of a push count.",
+        ("reason",),
+    ),
+)
+
+PATTERNS = (
+    Spec(
+        "weir_pattern_lines_total",
+        "counter",
+        "Lines by what became of them for patterns: `counted`; `without` one, as they are too long or too short; "
+        "`late`, older than others of their stream; `unsampled`, others stand for them; `given_up`, of a new shape for which "
+        "there was no time.",
+        ("outcome",),
+    ),
+    Spec("weir_pattern_clusters", "gauge", "Patterns in memory that take lines."),
+    Spec("weir_pattern_evicted_clusters_total", "counter", "Patterns that had to make room for others."),
+    Spec("weir_pattern_cpu_seconds_total", "counter", "CPU time spent on patterns of lines."),
+)
+
 FORWARD = (
     Spec("weir_forward_listening", "gauge", "1 while the Fluent Forward door is open."),
     Spec("weir_forward_connections", "gauge", "Open connections of Fluent Forward."),
@@ -418,7 +452,7 @@ FORWARD = (
     Spec("weir_forward_buffered_bytes", "gauge", "Bytes of Fluent Forward's messages that have come in part."),
 )
 
-ALL = HTTP + PUSH + FORWARD + QUERY + STORAGE
+ALL = HTTP + PUSH + FORWARD + QUERY + TAIL + STORAGE + PATTERNS
 
 
 def markdown_table() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +20,9 @@ from prometheus_client.registry import Collector
 from gateway.metric_families import family, histogram_family
 from gateway.metric_names import ALL, Spec
 from gateway.metrics_forward import forward_families
+from gateway.metrics_patterns import pattern_families
 from gateway.metrics_storage import storage_families
+from gateway.metrics_tail import tail_families
 from gateway.state import Gateway, Phase
 from logql import Stats
 from storage.batch import I64
@@ -114,6 +116,14 @@ class Metrics:
         durations.observe(seconds)
         if query:
             self._querier_requests(method, route, str(status)).observe(seconds)
+
+    def socket_done(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A websocket ended: status 101, or that of the answer to its handshake."""
+        labels = (method, route, str(status), "true")
+        durations = self._requests.get(labels)
+        if durations is None:
+            durations = self._requests[labels] = PlainHistogram(_SPECS["loki_request_duration_seconds"].buckets)
+        durations.observe(seconds)
 
     def connection_refused(self) -> None:
         """A connection over server.max_connections was turned away."""
@@ -331,11 +341,15 @@ class _GatewayCollector(Collector):
         yield _gauge("weir_result_cache_misses_total", {(): gateway.results.misses})
         yield _gauge("weir_result_cache_bytes", {(): gateway.results.used})
         yield _gauge("loki_ingester_wal_replay_active", {(): int(gateway.phase is Phase.STARTING)})
+        yield _gauge("loki_runtime_config_last_reload_successful", {(): int(gateway.overrides.is_good)})
+        yield _gauge("weir_overrides_changed_timestamp_seconds", {(): gateway.overrides.changed})
         yield from metrics.plain()
         yield from forward_families(gateway.forward)
+        yield from pattern_families(gateway.patterns.figures())
+        yield from tail_families(gateway.tails.figures)
         if gateway.open_store is not None:
             yield from storage_families(gateway.open_store.figures())
 
 
-def _gauge(name: str, values: dict[tuple[str, ...], int]) -> Metric:
+def _gauge(name: str, values: Mapping[tuple[str, ...], float]) -> Metric:
     return family(_SPECS[name], values)

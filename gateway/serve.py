@@ -15,9 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -34,6 +34,7 @@ from gateway.forward.mapping import compile_rules, map_entries
 from gateway.listener import CannotListen, Listener, bind, url_of
 from gateway.logs import event
 from gateway.metrics import Metrics
+from gateway.overrides import OverridesSource, OverridesWatch
 from gateway.push.streams import TenantStreams
 from gateway.query.pool import QueryPool
 from gateway.state import ByteBudget, Gateway, Phase
@@ -65,12 +66,13 @@ class Opened:
     error: BaseException | None = None
 
 
-def serve(settings: Settings, notes: Sequence[str] = ()) -> int:
+def serve(settings: Settings, notes: Sequence[str] = (), overrides: OverridesSource | None = None) -> int:
     """Serves until SIGTERM or SIGINT.
 
     Args:
         settings: in force.
         notes: what loading them had to say, logged once at the start.
+        overrides: where the limits of single tenants are written, which are to be watched.
 
     Returns:
         0 after a clean end; 1 if it could not start, requests had to be cut, or the store did not close.
@@ -81,7 +83,7 @@ def serve(settings: Settings, notes: Sequence[str] = ()) -> int:
     try:
         with bind(settings) as bound, open_sockets(settings) or nullcontext() as forward, asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(_on_loop_error)
-            return runner.run(_Server(settings, metrics, bound, forward, notes).run())
+            return runner.run(_Server(settings, metrics, bound, forward, notes, overrides).run())
     except CannotListen as error:
         event(_log, logging.ERROR, str(error))
         return 1
@@ -139,6 +141,7 @@ class _Server:
         bound: socket.socket,
         forward: Sockets | None,
         notes: Sequence[str],
+        overrides: OverridesSource | None,
     ) -> None:
         self._settings = settings
         self._notes = notes
@@ -151,6 +154,7 @@ class _Server:
             queries=QueryPool(settings.query.threads, settings.query.max_concurrent),
             ingest=ByteBudget(server.ingest_in_flight, server.push_wait / _NS_PER_SECOND),
         )
+        self._overrides = OverridesWatch(self._gateway, overrides) if overrides is not None else None
         metrics.attach(self._gateway)
         self._listener = Listener(create_app(self._gateway), settings, metrics, bound)
         self._forward: ForwardListener | None = None
@@ -173,10 +177,26 @@ class _Server:
                 if (error := opening.result().error) is not None:
                     return self._refused(error)
                 await self._ready(opening.result().store)
-                await stopping
+                with self._watched_overrides():
+                    await stopping
             return await self._end(opening)
         finally:
             stopping.cancel()
+
+    @contextmanager
+    def _watched_overrides(self) -> Iterator[None]:
+        """The limits of tenants are read again when they change, or on SIGHUP, for the time of the block."""
+        if (watch := self._overrides) is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, watch.ask)
+        watching = asyncio.ensure_future(watch.run(self._settings.tenancy.overrides_period))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            loop.remove_signal_handler(signal.SIGHUP)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
@@ -196,7 +216,10 @@ class _Server:
 
         def open_it() -> None:
             try:
-                store = open_store(self._settings.data_dir, store_options(self._settings), deliver, progress)
+                options = replace(
+                    store_options(self._settings, lambda: self._gateway.settings), patterns=self._gateway.patterns
+                )
+                store = open_store(self._settings.data_dir, options, deliver, progress)
                 result = Opened(store=store)
             except BaseException as error:  # noqa: BLE001 - handed to the loop, which ends the server with it
                 result = Opened(error=error)
@@ -247,6 +270,7 @@ class _Server:
         gateway = self._gateway
         gateway.phase = Phase.STOPPING
         event(_log, logging.INFO, "stopping", requests=len(gateway.requests))
+        gateway.tails.stop()
         deadline = time.monotonic() + self._settings.server.shutdown_timeout / _NS_PER_SECOND
         was_cut = await self._drain(deadline)
         code = await self._close_store(opening, deadline)
@@ -294,6 +318,7 @@ class _Server:
         store = opening.result().store
         if store is None:
             return self._refused(opening.result().error or RuntimeError("no store"))
+        await asyncio.to_thread(self._gateway.patterns.close)
         try:
             await asyncio.to_thread(store.close)
         except (StorageError, OSError) as error:

@@ -15,8 +15,13 @@ from config.settings import Settings
 from gateway.auth import Scope, ScopedRoute
 from gateway.commits import Commits
 from gateway.forward.figures import ForwardFigures
+from gateway.patterns.book import PatternBook
 from gateway.query.pool import QueryPool
+from gateway.query.running import RunningQueries
 from gateway.query.shared import SharedRuns
+from gateway.query.slow import SlowQueries
+from gateway.rejected.journal import Journal
+from gateway.tail.tails import Tails
 from gateway.turns import Turns
 from logql.result_cache import ResultCache
 from logql.source import Matcher, Source
@@ -27,7 +32,20 @@ from storage.figures import Figures
 if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.push.streams import TenantStreams
-    from storage import BatchId, DeleteProgress, DeleteRecord, IndexStats, Receipt
+    from storage import (
+        BatchId,
+        DeleteProgress,
+        DeleteRecord,
+        Grouping,
+        IndexStats,
+        Receipt,
+        RetentionOptions,
+        Shard,
+        StreamActivity,
+        Volume,
+        Watcher,
+    )
+    from storage.patterns import BlockPatterns
 
 
 class NotReady(Exception):  # noqa: N818 - a state, not a mistake: the caller is to come back later
@@ -57,8 +75,24 @@ class ReadStore(Source, Protocol):
     def index_stats(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> IndexStats:
         """How much of matching streams lies between start and end (ns)."""
 
+    def volumes(
+        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, step: int, grouping: Grouping
+    ) -> list[Volume]:
+        """Bytes of matching streams in start <= ts <= end (ns), in buckets of `step` ns (0: one)."""
+
+    def shards(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, target: int) -> list[Shard]:
+        """Ranges of stream ids with about `target` bytes each in start <= ts <= end (ns)."""
+
     def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
         """What is not in an answer about a time range (ns) because its block is damaged."""
+
+
+class Moment(Source, Protocol):
+    """A tenant's entries at one moment."""
+
+    @property
+    def number(self) -> int:
+        """Of the last commit that is in it."""
 
 
 class LogStore(ReadStore, Protocol):
@@ -73,6 +107,9 @@ class LogStore(ReadStore, Protocol):
         batch_id: BatchId | None = None,
     ) -> None:
         """Stores a batch; returns at once, `done` is called when it is on disk or refused."""
+
+    def block_patterns(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int) -> BlockPatterns | None:
+        """Blocks that may say something of patterns of matching streams; None: there are no such streams."""
 
     def met_damage(self, error: CorruptBlock) -> bool:
         """Whether the block that raised this is out of the way, so that the rest can be asked."""
@@ -91,6 +128,20 @@ class LogStore(ReadStore, Protocol):
 
     def compact(self) -> list[str]:
         """Blocks until all blocks that may be joined are; returns what is wrong with others."""
+
+    def activity(
+        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, limit: int
+    ) -> tuple[int, list[StreamActivity]]:
+        """How many streams match, and when the last of them wrote; how much, of start <= ts <= end (ns)."""
+
+    def set_retention(self, options: RetentionOptions) -> None:
+        """How long entries are kept from now on."""
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Has each commit from now on told to `watcher`, and to no other; None: to nobody."""
+
+    def snapshot(self, tenant: str) -> Moment:
+        """What a tenant has now, as far as commits tell it apart."""
 
     def close(self) -> None:
         """Syncs and closes; blocking."""
@@ -221,12 +272,25 @@ class InFlight:
         return f"{self.method} {self.path} from {self.client}, {age:.1f} s old"
 
 
+@dataclass(slots=True)
+class OverridesFigures:
+    """How reading the overrides again went.
+
+    Attributes:
+        is_good: whether the last reading could be used.
+        changed: time.time() of the last that was; 0: there is no such file.
+    """
+
+    is_good: bool = True
+    changed: float = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Gateway:
     """One server.
 
     Attributes:
-        settings: as loaded.
+        settings: in force; the overrides of tenants may change while it serves.
         metrics: counters of the doors.
         stream_states: what push validation remembers of streams.
         queries: worker threads for queries.
@@ -239,6 +303,12 @@ class Gateway:
         forward: what the Fluent Forward door counts.
         results: of metric queries over blocks, kept for the next.
         runs: queries at work that others may wait for.
+        running: queries that wait or are at work.
+        slow: the last queries that took long.
+        rejected: what was refused, for a while.
+        patterns: of the lines that are stored.
+        tails: live tails.
+        overrides: how reading the limits of tenants again went.
     """
 
     settings: Settings
@@ -254,11 +324,18 @@ class Gateway:
     forward: ForwardFigures = field(default_factory=ForwardFigures)
     results: ResultCache = field(init=False)
     runs: SharedRuns[Any] = field(default_factory=SharedRuns)
+    running: RunningQueries = field(default_factory=RunningQueries)
+    slow: SlowQueries = field(default_factory=SlowQueries)
+    rejected: Journal = field(default_factory=Journal)
+    patterns: PatternBook = field(init=False)
+    tails: Tails = field(default_factory=Tails)
+    overrides: OverridesFigures = field(default_factory=OverridesFigures)
     _store: LogStore | None = None
 
     def __post_init__(self) -> None:
         """As much is kept as the settings say."""
         self.results = ResultCache(self.settings.query.result_cache_bytes)
+        self.patterns = PatternBook(self.settings.patterns)
 
     @property
     def store(self) -> LogStore:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from config import Settings
+from config.patterns import Patterns
 from gateway.deletes import read_delete
+from gateway.patterns.book import PatternBook
 from gateway.retention_rules import retention_options
 from storage import BlockOptions, CompactionOptions, DeleteOptions, FlushOptions, StoreOptions, SyncMode
 
 _NS_PER_SECOND = 1_000_000_000
 
 
-def store_options(settings: Settings) -> StoreOptions:
-    """How the store of a server with these settings works. Raises ConfigError for a selector that is none."""
+def store_options(settings: Settings, now: Callable[[], Settings] | None = None) -> StoreOptions:
+    """How the store of a server with these settings works.
+
+    Args:
+        settings: at the start.
+        now: gives those in force, where they may change.
+
+    Raises:
+        ConfigError: a selector is none.
+    """
+
+    def carried_out(tenant: str) -> bool:
+        current = settings if now is None else now()
+        return current.limits_for(tenant).deletion_mode == "filter-and-delete"
+
     wal, memtable, block = settings.wal, settings.memtable, settings.block
     return StoreOptions(
         sync=SyncMode(wal.sync),
@@ -35,5 +52,6 @@ def store_options(settings: Settings) -> StoreOptions:
             max_block_size=settings.compaction.max_block_size,
         ),
         retention=retention_options(settings),
-        deletes=DeleteOptions(read_delete, settings.deletes.cancel_period / _NS_PER_SECOND),
+        patterns=PatternBook(Patterns(enabled=False)),  # of blocks that are joined; a server has one that learns
+        deletes=DeleteOptions(read_delete, settings.deletes.cancel_period / _NS_PER_SECOND, carried_out),
     )

@@ -4,7 +4,7 @@ from logql.ast import Expr, LogExpr, MetricExpr
 from logql.budget import Budget
 from logql.choosing import Chooser, choice
 from logql.engine import run_log_query
-from logql.entry_columns import EntryColumns
+from logql.entry_columns import EntryColumns, EntryLabels
 from logql.errors import (
     EvaluationError,
     LimitError,
@@ -19,6 +19,7 @@ from logql.errors import (
 from logql.explain import Explanation, Step, span
 from logql.format import format_query
 from logql.limits import MetricLimits, check_entries_limit
+from logql.live import LiveQuery
 from logql.metric_engine import run_instant, run_range
 from logql.metric_result import Matrix, Scalar, Series, Vector
 from logql.numbers import plain
@@ -39,10 +40,12 @@ __all__ = [
     "Direction",
     "Entry",
     "EntryColumns",
+    "EntryLabels",
     "EvaluationError",
     "Explanation",
     "Expr",
     "LimitError",
+    "LiveQuery",
     "LogExpr",
     "LogQLError",
     "LogQueryExpected",

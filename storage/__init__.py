@@ -1,21 +1,26 @@
 """Bytes on disk. What others may import is named here; the rest is private to this folder."""
 
+from storage.activity import StreamActivity
 from storage.batchids import BatchId, batch_digest
 from storage.blockwrite import BlockOptions
 from storage.compact import Compacted, CompactionOptions
 from storage.control import DeleteRecord, DeleteStatus
 from storage.deletes import DeleteOptions, DeleteProgress
+from storage.feed import Commit, Snapshot, Watcher
 from storage.flush import FlushOptions
 from storage.replay import ReplayProgress
 from storage.retention import RetentionOptions, StreamRule, TenantRules
+from storage.shards import Shard
 from storage.stats import IndexStats
 from storage.store import Store, StoreOptions, open_store
+from storage.volumes import Grouping, Volume, VolumeSeriesLimit
 from storage.wal import SyncMode
 from storage.writer import Receipt
 
 __all__ = [
     "BatchId",
     "BlockOptions",
+    "Commit",
     "Compacted",
     "CompactionOptions",
     "DeleteOptions",
@@ -23,15 +28,22 @@ __all__ = [
     "DeleteRecord",
     "DeleteStatus",
     "FlushOptions",
+    "Grouping",
     "IndexStats",
     "Receipt",
     "ReplayProgress",
     "RetentionOptions",
+    "Shard",
+    "Snapshot",
     "Store",
     "StoreOptions",
+    "StreamActivity",
     "StreamRule",
     "SyncMode",
     "TenantRules",
+    "Volume",
+    "VolumeSeriesLimit",
+    "Watcher",
     "batch_digest",
     "open_store",
 ]

@@ -149,7 +149,7 @@ def read_footer(path: Path) -> Footer:
 def _size_of(footer: Footer) -> int:
     """Bytes that a decoded footer takes, about."""
     per_stream = _LABELS_BYTES if isinstance(footer.streams, tuple) else _STREAM_BYTES
-    return len(footer.spans) * _SPAN_BYTES + len(footer.streams) * per_stream
+    return len(footer.spans) * _SPAN_BYTES + len(footer.streams) * per_stream + len(footer.metadata)
 
 
 def _decoded(path: Path) -> Footer:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import google_crc32c
 import numpy as np
@@ -26,14 +26,22 @@ from storage.gather import Gatherer
 from storage.gather_pairs import PairGatherer
 from storage.kernels.order import merge_stretches, stretches
 from storage.kernels.pairs import add_sizes
-from storage.labels import labels_text
-from storage.segment import sync_directory, write_all
+from storage.rows import take_rows
+from storage.segment import write_all
 from storage.streams import DAY, StreamTable
+from storage.words import KeySaid, encode, join, tally
 
 HOUR = 3_600_000_000_000
 META = "meta."
 """Prefix of a metadata key's column; the map column of the rarer keys is `meta`."""
 
+PATTERNS_KEY = b"weir.patterns"
+"""Key of the Parquet footer for what is said of patterns of lines (storage.patterns)."""
+PatternsOf: TypeAlias = "Callable[[NDArray[np.uint64]], bytes | None]"
+"""What a block's footer says of patterns, by the ids of its streams."""
+
+GROUP_METADATA = 8 << 20
+"""Bytes of metadata of a row group at most, but for a single row: who reads any of it decodes it as a whole."""
 PAGE_BYTES = 512 << 10
 """Bytes of a page before compression, so that a reader who wants few rows of a row group unpacks few pages. Pages of
 256 KiB make a file 1.4 % larger and cost a tenth more CPU, these 0.6 % and none against Arrow's 1 MiB."""
@@ -69,6 +77,7 @@ class DayRows:
         day: days since the epoch.
         order: int64[n], positions in the concatenation of all parts, in block order.
         streams: int32[k], the stream numbers used, in canonical text order.
+        names: their texts.
         stream: int32[n], index into `streams`, in block order.
         ts: int64[n], in block order.
         lengths: int64[n], line bytes, in block order.
@@ -77,6 +86,7 @@ class DayRows:
     day: int
     order: I64
     streams: I32
+    names: Sequence[str]
     stream: I32
     ts: I64
     lengths: I64
@@ -114,7 +124,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a block's footer says besides its rows; see storage.footer.Footer."""
+    """What a block's footer says besides its rows; see storage.footer.Footer and, for `patterns`, storage.patterns."""
 
     tenant: str
     day: int
@@ -122,6 +132,16 @@ class Identity:
     origins: tuple[OriginRange, ...]
     sources: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    patterns: PatternsOf | None = None
+
+
+Sync: TypeAlias = Callable[[int], None]
+"""What is done with a complete file, given its descriptor, for it to be durable. Raises OSError."""
+
+
+def sync_now(fd: int) -> None:
+    """Makes a file durable at once. Raises OSError."""
+    os.fsync(fd)
 
 
 class _Sink(io.RawIOBase):
@@ -148,9 +168,8 @@ class _Sink(io.RawIOBase):
         self.crc = google_crc32c.extend(self.crc, view)
         return len(view)
 
-    def sync(self) -> None:
-        """Makes it durable. Raises OSError."""
-        os.fsync(self._fd)
+    def fileno(self) -> int:
+        return self._fd
 
     def close(self) -> None:
         if not self.closed:
@@ -164,8 +183,10 @@ def split_days(parts: Sequence[Batch], table: StreamTable) -> list[DayRows]:
     ts = np.concatenate([part.ts for part in parts])
     lengths = np.concatenate([part.lines.lengths for part in parts])
     numbers = np.flatnonzero(np.bincount(stream)).astype(np.int32)
-    names = [labels_text(table[number]) for number in numbers.tolist()]
-    by_name = numbers[np.argsort(np.array(names, dtype=object), kind="stable")]
+    texts = table.texts(numbers)
+    by_text = sorted(range(len(numbers)), key=texts.__getitem__)
+    names = [texts[at] for at in by_text]
+    by_name = numbers[by_text]
     rank = np.zeros(int(numbers[-1]) + 1, np.int32)
     rank[by_name] = np.arange(len(numbers), dtype=np.int32)
     heads = _heads(stream, ts)
@@ -189,6 +210,7 @@ def split_days(parts: Sequence[Batch], table: StreamTable) -> list[DayRows]:
                 day=int(days[first]),
                 order=rows,
                 streams=by_name[used],
+                names=[names[number] for number in used.tolist()],
                 stream=np.repeat(local.astype(np.int32), counts[first:last]),
                 ts=ts[rows],
                 lengths=lengths[rows],
@@ -214,6 +236,7 @@ class BlockWriter:
         table: StreamTable,
         layout: Layout,
         compression_level: int,
+        sync: Sync = sync_now,
     ) -> None:
         """Begins the file at `path`, a temporary name.
 
@@ -224,15 +247,19 @@ class BlockWriter:
             table: the tenant's.
             layout: of the metadata.
             compression_level: zstd's.
+            sync: what is done with the complete file.
 
         Raises:
             OSError: it cannot be written.
         """
+        self._sync = sync
         self._streams = streams
         self._names = names
         self._stream_table = table
         self._layout = layout
         self._spans: list[Spans] = []
+        self._said: list[tuple[int, list[KeySaid]]] = []
+        self._span_count = 0
         self.schema = _schema(layout)
         self._sink = _Sink(path)
         self._collected = pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), SINK_BYTES)
@@ -252,15 +279,18 @@ class BlockWriter:
     def add(self, batch: Batch) -> None:
         """Writes a row group. Raises OSError."""
         self._writer.write_table(_table(batch, self._names, self._layout, self.schema), row_group_size=len(batch))
-        self._spans.append(_spans(len(self._spans), batch))
+        spans = _spans(len(self._spans), batch)
+        self._said.append((self._span_count, tally(batch, spans.row)))
+        self._spans.append(spans)
+        self._span_count += len(spans)
 
     def sync(self) -> None:
         """Makes durable what is complete so far: no sync of the log waits for much then. Raises OSError."""
         self._collected.flush()
-        self._sink.sync()
+        sync_now(self._sink.fileno())
 
     def finish(self, identity: Identity) -> Written:
-        """Writes the footer, of the streams that rows came of, and syncs. Raises OSError."""
+        """Writes the footer, of the streams that rows came of, and syncs as it was told to. Raises OSError."""
         self._collected.flush()  # so that the sink knows all that precedes the footer
         spans = _join_spans(self._spans)
         used, local = np.unique(spans.stream, return_inverse=True)
@@ -269,18 +299,24 @@ class BlockWriter:
             tenant=identity.tenant,
             day=identity.day,
             generation=identity.generation,
-            streams=tuple(self._stream_table[number] for number in streams.tolist()),
+            streams=tuple(self._stream_table.label_sets(streams)),
             stream_ids=tuple(self._stream_table.ids[streams].tolist()),
             spans=replace(spans, stream=local.astype(np.int32)),
             origins=identity.origins,
             sources=identity.sources,
             columns=self._layout.columns,
             deletes=identity.deletes,
+            metadata=encode(join(self._said)),
         )
-        self._writer.add_key_value_metadata(encode_footer(footer, self._sink.size, self._sink.crc))
+        said = encode_footer(footer, self._sink.size, self._sink.crc)
+        if identity.patterns is not None:
+            patterns = identity.patterns(self._stream_table.ids[streams])
+            if patterns is not None:
+                said[PATTERNS_KEY] = patterns
+        self._writer.add_key_value_metadata(said)
         self._writer.close()
         self._collected.flush()
-        self._sink.sync()
+        self._sync(self._sink.fileno())
         return Written(footer, self._sink.size, self._sink.crc)
 
     def __enter__(self) -> Self:
@@ -307,30 +343,42 @@ def write_block(
     options: BlockOptions,
     sources: Sequence[str] = (),
     deletes: Sequence[str] = (),
+    patterns: PatternsOf | None = None,
+    sync: Sync = sync_now,
 ) -> Written:
-    """Writes the block to `path` (a temporary name) and syncs it. Raises OSError."""
+    """Writes the block to `path` (a temporary name), durably unless `sync` leaves that for later. Raises OSError."""
     columns, has_rest = _choose_columns(parts)
     dictionaries = {key: _is_dictionary(key, parts) for key in columns}
-    names = [labels_text(table[number]) for number in rows.streams.tolist()]
     layout = Layout(tuple(columns), dictionaries, has_rest)
     in_columns = not has_rest and all(part.rest is None for part in parts)
     gatherer = Gatherer(parts, dictionaries if in_columns else {})
     pairs = None if in_columns else PairGatherer(parts, columns)
-    with BlockWriter(path, rows.streams, names, table, layout, options.compression_level) as writer:
+    with BlockWriter(path, rows.streams, rows.names, table, layout, options.compression_level, sync) as writer:
         for start, stop in _row_groups(rows.lengths, options):
             here = slice(start, stop)
             batch = gatherer.take(rows.order[here], rows.stream[here], rows.ts[here], rows.lengths[here])
             if pairs is not None:
                 metadata, rest = pairs.take(rows.order[here])
                 batch = replace(batch, metadata=metadata, rest=rest)
-            writer.add(batch)
-        return writer.finish(Identity(tenant, rows.day, generation, tuple(origins), tuple(sources), tuple(deletes)))
+            for part in within_metadata(batch):
+                writer.add(part)
+        return writer.finish(
+            Identity(tenant, rows.day, generation, tuple(origins), tuple(sources), tuple(deletes), patterns)
+        )
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Gives a synced file its name, durably. Raises OSError."""
-    temporary.rename(final)
-    sync_directory(final.parent)
+def within_metadata(batch: Batch) -> Iterator[Batch]:
+    """The batch, cut where its metadata is too much for one row group."""
+    ends = np.cumsum(metadata_sizes(batch))
+    if ends[-1] <= GROUP_METADATA:
+        yield batch
+        return
+    start = 0
+    while start < len(ends):
+        base = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, base + GROUP_METADATA, side="right")))
+        yield take_rows(batch, np.arange(start, stop))
+        start = stop
 
 
 def _choose_columns(parts: Sequence[Batch]) -> tuple[list[str], bool]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
+import msgspec
 import numpy as np
 
 from storage.batch import I64, Labels
@@ -20,6 +21,7 @@ from storage.blockwrite import Written
 from storage.errors import CorruptBlock, CorruptCatalog, StorageError
 from storage.footer import Footer, OriginRange
 from storage.setaside import SetAside
+from storage.unwritable import refusal
 
 log = logging.getLogger("weir.storage")
 
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS blocks (
 ) WITHOUT ROWID;
 """
 VERSION = 2
+_NO_IDS = np.zeros(0, np.uint64)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR)
 """Error codes that say something about the file. Others pass (no room, no rights), and nothing is remade for them."""
 
@@ -66,6 +69,24 @@ class BlockRow:
     stream_max: I64
     sources: tuple[str, ...] = ()
     deletes: frozenset[str] = frozenset()
+
+
+def _missing(ids: np.ndarray, known: np.ndarray) -> I64:
+    """int64[m]: which of some ids are not among the known ones, in order of the ids."""
+    order: I64 = np.argsort(ids)
+    if not len(known):
+        return order
+    places = np.minimum(np.searchsorted(known, ids[order]), len(known) - 1)
+    new: I64 = order[known[places] != ids[order]]
+    return new
+
+
+def _stream_rows(footer: Footer, which: I64) -> list[tuple[str, bytes, str]]:
+    """Rows of the table `streams`, given the places of streams in the footer."""
+    ids, streams = footer.stream_ids, tuple(footer.streams)
+    return [
+        (footer.tenant, ids[at].to_bytes(8, "big"), msgspec.json.encode(streams[at]).decode()) for at in which.tolist()
+    ]
 
 
 def block_row(path: str, block: Written) -> BlockRow:
@@ -102,6 +123,8 @@ class Catalog:
         self._data_dir = data_dir
         self._aside = aside
         self._lock = threading.Lock()
+        self._listed: dict[str, np.ndarray] = {}
+        """Of each tenant ids whose streams were put into the file since it was opened: uint64, ascending."""
         self._db = self._open()
         try:
             self._follow_files()
@@ -162,6 +185,7 @@ class Catalog:
             for tenant, numbers in known.items():
                 gone = [(tenant, numbers[at]) for at in np.flatnonzero(~used[tenant][:-1]).tolist()]
                 self._db.executemany("DELETE FROM streams WHERE tenant = ? AND id = ?", gone)
+            self._listed.clear()
         for folder in root.glob("*/*"):
             with contextlib.suppress(OSError):  # it is not empty, or no folder
                 folder.rmdir()
@@ -184,46 +208,52 @@ class Catalog:
 
         `gone`: paths of blocks that are forgotten in the same transaction.
 
-        Raises StorageError if index.db cannot be written.
+        Raises StorageUnavailable if index.db cannot be written.
         """
         try:
             return self._add(blocks, gone)
         except sqlite3.Error as error:
-            raise StorageError(f"index.db cannot be written: {error}") from error
+            raise refusal(error, "index.db") from error
 
     def _add(self, blocks: Iterable[tuple[str, Written]], gone: Iterable[str]) -> list[BlockRow]:
         rows = []
-        with self._lock, self._db:
-            self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in gone])
-            for path, block in blocks:
-                row, footer = block_row(path, block), block.footer
-                rows.append(row)
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO streams VALUES (?, ?, ?)",
-                    [
-                        (footer.tenant, number.to_bytes(8, "big"), json.dumps(labels))
-                        for number, labels in zip(footer.stream_ids, footer.streams, strict=True)
-                    ],
-                )
-                self._db.execute(
-                    "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        row.path,
-                        row.tenant,
-                        row.day,
-                        row.generation,
-                        row.rows,
-                        row.size,
-                        row.crc,
-                        json.dumps([(item.origin, item.first, item.last) for item in row.origins]),
-                        row.stream_ids.astype("<u8").tobytes(),
-                        row.stream_min.astype("<i8").tobytes(),
-                        row.stream_max.astype("<i8").tobytes(),
-                        json.dumps(row.sources),
-                        json.dumps(sorted(row.deletes)),
-                    ),
-                )
+        with self._lock:
+            listed = self._listed.copy()
+            with self._db:
+                self._db.executemany("DELETE FROM blocks WHERE path = ?", [(path,) for path in gone])
+                for path, block in blocks:
+                    row, footer = block_row(path, block), block.footer
+                    rows.append(row)
+                    known = listed.get(footer.tenant, _NO_IDS)
+                    new = _missing(row.stream_ids, known)
+                    if len(new):
+                        self._db.executemany(
+                            "INSERT OR IGNORE INTO streams VALUES (?, ?, ?)", _stream_rows(footer, new)
+                        )
+                        listed[footer.tenant] = np.union1d(known, row.stream_ids[new])
+                    self._insert(row)
+            self._listed = listed
         return rows
+
+    def _insert(self, row: BlockRow) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.path,
+                row.tenant,
+                row.day,
+                row.generation,
+                row.rows,
+                row.size,
+                row.crc,
+                json.dumps([(item.origin, item.first, item.last) for item in row.origins]),
+                row.stream_ids.astype("<u8").tobytes(),
+                row.stream_min.astype("<i8").tobytes(),
+                row.stream_max.astype("<i8").tobytes(),
+                json.dumps(row.sources),
+                json.dumps(sorted(row.deletes)),
+            ),
+        )
 
     def streams(self) -> Iterator[tuple[str, int, Labels]]:
         """(tenant, id, labels) of every stream that a block has."""

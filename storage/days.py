@@ -125,6 +125,19 @@ class Days:
                         _sort_in(found)
                 yield day, found.bounds
 
+    def ends(self, among: I32) -> tuple[I64, I64]:
+        """(int64[k], int64[k]): first and last times of streams (ascending), ns to the ms; last < first: none known."""
+        first: I64 = np.full(len(among), np.iinfo(np.int64).max, np.int64)
+        last: I64 = np.full(len(among), np.iinfo(np.int64).min, np.int64)
+        for day, bounds in self.within(-(1 << 63), (1 << 63) - 1):
+            places = _places(bounds.streams, among)
+            if len(places):
+                here = np.searchsorted(among, bounds.streams[places])
+                begin = day * DAY
+                first[here] = np.minimum(first[here], begin + bounds.first[places].astype(np.int64) * _MS)
+                last[here] = np.maximum(last[here], begin + bounds.last[places].astype(np.int64) * _MS)
+        return first, last
+
     def active(self, start: int, end: int, among: I32 | None = None, floor: I64 | None = None) -> I32:
         """Numbers of the streams that wrote within start <= ts < end (ns, to the millisecond), ascending.
 

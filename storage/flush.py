@@ -9,29 +9,33 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from storage.batchids import BatchIds
 from storage.blockread import Block
-from storage.blockwrite import HOUR, BlockOptions, Written, publish, split_days, write_block
+from storage.blockwrite import HOUR, BlockOptions, Written, split_days, write_block
 from storage.catalog import BlockRow, Catalog, block_row
 from storage.errors import StorageError
 from storage.figures import Counters, FlushReason
 from storage.footer import OriginRange
 from storage.memory import give_back
 from storage.memtable import Run, join_runs
+from storage.patterns import Flushing, Ids
+from storage.publish import Unpublished
 from storage.record import Request, Section
 from storage.reserve import Reserve
-from storage.segment import sync_directory
 from storage.state import State, Tenant, View
 from storage.streams import StreamTable
 from storage.ulid import new_ulid
-from storage.wal import DISK_FULL, Wal
+from storage.unwritable import DISK_FULL
+from storage.wal import Wal
 from storage.writer import Writer
 
 log = logging.getLogger("weir.storage")
@@ -40,6 +44,9 @@ BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries of a flush that fails."""
 TICK = 1.0
 """Seconds between two looks at the ages of what is in memory."""
+TOGETHER, TOGETHER_BYTES = 128, 8 << 20
+"""Tenants whose blocks are made durable together, and their bytes in memory, at most, but for a single tenant: what a
+disk takes for a sync is much for a small block, and all rows stay in memory until the last one's."""
 CARRY_BYTES = 16 << 20
 """Memory bytes of a carried record at most, but for a single tenant."""
 _SECOND = 1_000_000_000
@@ -77,6 +84,23 @@ class Moment:
     generation: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Move:
+    """One tenant's way from memory to blocks.
+
+    Attributes:
+        tenant: whose.
+        frozen: the runs.
+        patterns: what the blocks take along of them.
+        written: the blocks, by paths relative to the data directory.
+    """
+
+    tenant: Tenant
+    frozen: tuple[Run, ...]
+    patterns: Flushing | None
+    written: list[tuple[str, Written]] = field(default_factory=list)
+
+
 class Flusher:
     """The thread that flushes; `flush` may be called by others."""
 
@@ -112,6 +136,8 @@ class Flusher:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._failures = 0
+        self._litter: list[Path] = []
+        self._folders: set[Path] = set()
         self._reason = FlushReason.FORCED
         self._thread = threading.Thread(target=self._run, name="weir-flush", daemon=True)
         self._thread.start()
@@ -176,7 +202,7 @@ class Flusher:
                     tenant.set_view(tenant.view.with_frozen())
             if moves:
                 self._reason = FlushReason.FORCED
-                self._write_tenant(tenant)
+                self._write_tenants([tenant])
             yield Moment(upto, segment, self._generation - 1)
 
     # -- the thread
@@ -224,9 +250,9 @@ class Flusher:
         upto = self._freeze()
         frozen = [tenant for tenant in list(self._state.tenants.values()) if tenant.view.frozen]
         waiting = [] if everything else self._small(frozen)
-        for tenant in frozen:
-            if tenant not in waiting:
-                self._write_tenant(tenant)
+        kept = {tenant.name for tenant in waiting}
+        for some in _together(tenant for tenant in frozen if tenant.name not in kept):
+            self._write_tenants(some)
         self._carry(waiting)
         self._ids.persist(upto)
         self._wal.remove(upto)
@@ -259,31 +285,42 @@ class Flusher:
             kept.append(tenant)
         return kept
 
-    def _write_tenant(self, tenant: Tenant) -> None:
-        """Writes one tenant's frozen runs as one block a day and puts those in their place."""
-        frozen = tenant.view.frozen
-        origins = [OriginRange(self._origin, frozen[0].first_seq, max(run.last_seq for run in frozen))]
+    def _write_tenants(self, tenants: Sequence[Tenant]) -> None:
+        """Writes each one's frozen runs as one block a day and puts those in their place."""
+        keeper = self._state.patterns
+        moves = [
+            _Move(one, one.view.frozen, None if keeper is None else keeper.flushing(one.name, one.table))
+            for one in tenants
+        ]
         try:
-            written = self._write_days(tenant, frozen, origins)
+            self._write_blocks(moves)
         except OSError as error:
             if error.errno not in DISK_FULL or not self._reserve.held:
                 raise
             log.warning("the disk is full: the flush goes on with the reserve, and pushes are refused meanwhile")
             self._reserve.release()
-            written = self._write_days(tenant, frozen, origins)
-        rows = [block_row(*item) for item in written]
+            self._write_blocks(moves)
+        written = [block for move in moves for block in move.written]
         try:
-            self._catalog.add(written)
+            rows = self._catalog.add(written)
         except StorageError as error:
             log.warning("%s; the blocks are complete without it, the next start lists them again", error)
-        with self._state.lock:
+            rows = [block_row(*block) for block in written]
+        left = iter(rows)
+        for move in moves:
+            self._put(move, list(islice(left, len(move.written))))
+
+    def _put(self, move: _Move, rows: Sequence[BlockRow]) -> None:
+        """Puts the blocks in the place of the runs that they were written from."""
+        tenant = move.tenant
+        with self._state.lock, nullcontext() if move.patterns is None else move.patterns.published():
             blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
             streams = int(np.count_nonzero(tenant.view.bounds.held()))
             tenant.set_view(tenant.view.with_blocks(blocks))
             tenant.streams_removed += streams - int(np.count_nonzero(tenant.view.bounds.held()))
             tenant.since = time.monotonic() if tenant.view.memory else None
             self._state.lock.notify_all()
-        self._count(tenant, [block for _, block in written], time.time_ns())
+        self._count(tenant, [block for _, block in move.written], time.time_ns())
 
     def _count(self, tenant: Tenant, written: list[Written], now: int) -> None:
         size = sum(block.size for block in written)
@@ -303,47 +340,71 @@ class Flusher:
             counters.blocks.entries.observe(block.footer.rows)
             counters.blocks.size.observe(block.size)
 
-    def _write_days(
-        self, tenant: Tenant, frozen: tuple[Run, ...], origins: list[OriginRange]
-    ) -> list[tuple[str, Written]]:
-        parts = [run.batch for run in frozen]
-        generation, self._generation = self._generation, self._generation + 1
-        written: list[tuple[str, Written]] = []
-        temporary: Path | None = None
-        try:
-            for rows in split_days(parts, tenant.table):
-                relative = f"blocks/{tenant.name}/{np.datetime64(rows.day, 'D')}/{new_ulid()}.parquet"
-                final = self._data_dir / relative
-                self._make_folder(final.parent)
-                temporary = final.with_suffix(".tmp")
+    def _write_blocks(self, moves: Sequence[_Move]) -> None:
+        """Writes all blocks, durably. If that fails there are none."""
+        self._remove_litter()
+        with Unpublished() as files:
+            try:
+                times = [spent for move in moves for spent in self._write_days(move, files)]
                 began = time.perf_counter()
-                block = write_block(
-                    temporary,
-                    parts,
-                    rows,
-                    tenant.table,
-                    tenant=tenant.name,
-                    generation=generation,
-                    origins=origins,
-                    options=self._blocks,
-                )
-                self._counters.blocks.encode.observe(time.perf_counter() - began)
-                written.append((relative, block))
-                publish(temporary, final)
-        except BaseException:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            for path, _ in written:
-                (self._data_dir / path).unlink(missing_ok=True)
-            raise
-        return written
+                files.publish(self._folders)
+                syncing = (time.perf_counter() - began) / len(times)
+            except BaseException:
+                self._litter += [path for path in files.paths if path.exists()]
+                self._remove_litter()
+                raise
+        self._folders.clear()
+        for spent in times:
+            self._counters.blocks.encode.observe(spent + syncing)
+
+    def _write_days(self, move: _Move, files: Unpublished) -> list[float]:
+        """Writes a tenant's blocks under temporary names; the seconds that each took."""
+        tenant, frozen, patterns = move.tenant, move.frozen, move.patterns
+        parts = [run.batch for run in frozen]
+        origins = [OriginRange(self._origin, frozen[0].first_seq, max(run.last_seq for run in frozen))]
+        generation, self._generation = self._generation, self._generation + 1
+        move.written.clear()
+        times = []
+        for rows in split_days(parts, tenant.table):
+            relative = f"blocks/{tenant.name}/{np.datetime64(rows.day, 'D')}/{new_ulid()}.parquet"
+            final = self._data_dir / relative
+            self._make_folder(final.parent)
+            began = time.perf_counter()
+            block = write_block(
+                files.temporary(final),
+                parts,
+                rows,
+                tenant.table,
+                tenant=tenant.name,
+                generation=generation,
+                origins=origins,
+                options=self._blocks,
+                patterns=None if patterns is None else partial(_patterns_of, patterns, rows.day),
+                sync=files.sync_later,
+            )
+            times.append(time.perf_counter() - began)
+            move.written.append((relative, block))
+        return times
+
+    def _remove_litter(self) -> None:
+        """Removes what flushes that failed have written; what cannot be removed now is tried with the next.
+
+        A block among it says what it holds as any does: found by a start, it is one, and the log's rows are not.
+        """
+        left = []
+        for path in self._litter:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:  # it is why the flush failed, and said with that
+                left.append(path)
+        self._litter = left
 
     def _make_folder(self, folder: Path) -> None:
-        """Makes a block folder durably, parents first."""
+        """Makes a block folder, parents first; durable with the blocks, or the next ones if those fail."""
         missing = [path for path in (folder.parent.parent, folder.parent, folder) if not path.exists()]
         for path in missing:
+            self._folders.add(path.parent)
             path.mkdir(exist_ok=True)
-            sync_directory(path.parent)
 
     def _carry(self, tenants: list[Tenant]) -> None:
         """Writes the rows of tenants that wait to a fresh segment, so that the old ones may go."""
@@ -370,6 +431,24 @@ class Flusher:
         with self._state.lock:
             for tenant in tenants:
                 tenant.set_view(tenant.view.with_thawed(joined[tenant.name]))
+
+
+def _together(tenants: Iterable[Tenant]) -> Iterator[list[Tenant]]:
+    """Sets of tenants whose blocks are made durable together."""
+    some: list[Tenant] = []
+    size = 0
+    for tenant in tenants:
+        if some and (len(some) == TOGETHER or size + tenant.nbytes > TOGETHER_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(tenant)
+        size += tenant.nbytes
+    if some:
+        yield some
+
+
+def _patterns_of(patterns: Flushing, day: int, _streams: Ids) -> bytes | None:
+    return patterns.of_day(day)
 
 
 def block_of(data_dir: Path, table: StreamTable, row: BlockRow) -> Block:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -23,6 +23,8 @@ PACK_FROM = 256 << 10
 """Bytes from which the value of `weir` is packed. That of 100,000 streams has 29 MB, packed 3 MB: who has a file open
 holds it, and each flush writes one."""
 _MAX_UNPACKED = 4 << 30
+_AT_ONCE = 16_384
+"""Streams or numbers that are Python objects at once when a footer is written."""
 KEY = b"weir"
 CRC_KEY = b"weir.crc32c"
 DATA_KEY = b"weir.data"
@@ -92,6 +94,7 @@ class Footer:
         sources: ULIDs of the blocks that it replaces (compaction); empty after a flush.
         deletes: ids of the deletes whose entries were left out of it.
         columns: metadata keys that have a column of their own.
+        metadata: what storage.words says of the spans' metadata, as JSON; empty where it is not said.
     """
 
     tenant: str
@@ -104,6 +107,7 @@ class Footer:
     sources: tuple[str, ...]
     columns: tuple[str, ...]
     deletes: tuple[str, ...] = ()
+    metadata: bytes = b""
 
     @property
     def rows(self) -> int:
@@ -113,21 +117,21 @@ class Footer:
 
 def encode_footer(footer: Footer, data_size: int, data_crc: int) -> dict[bytes, bytes]:
     """The key-value metadata of a Parquet file with so many bytes, of this CRC32C, before its footer."""
+    more = {"metadata": msgspec.Raw(footer.metadata)} if footer.metadata else {}
     body = _packed(
         {
             "version": VERSION,
             "tenant": footer.tenant,
             "day": footer.day,
             "generation": footer.generation,
-            "streams": msgspec.Raw(
-                b"[" + b",".join([msgspec.json.encode(dict(some)) for some in footer.streams]) + b"]"
-            ),
-            "stream_ids": [f"{number:016x}" for number in footer.stream_ids],
-            "spans": {name: getattr(footer.spans, name).tolist() for name in _SPAN_TYPES},
+            "streams": _in_pieces(footer.streams, lambda some: [dict(labels) for labels in some]),
+            "stream_ids": _in_pieces(footer.stream_ids, lambda some: [f"{number:016x}" for number in some]),
+            "spans": _spans_in_pieces(footer.spans),
             "origins": [(item.origin, item.first, item.last) for item in footer.origins],
             "sources": footer.sources,
             "columns": footer.columns,
             "deletes": footer.deletes,
+            **more,
         }
     )
     data = b"%d:%08x" % (data_size, data_crc)
@@ -164,6 +168,7 @@ def decode_footer(metadata: dict[bytes, bytes] | None, name: str) -> Footer:
             sources=tuple(said.sources),
             columns=tuple(said.columns),
             deletes=tuple(said.deletes),
+            metadata=bytes(said.metadata),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptBlock(f"block {name}: the footer's key `weir` cannot be read: {error}") from error
@@ -183,6 +188,7 @@ class _Said(msgspec.Struct):
     sources: list[str]
     columns: list[str]
     deletes: list[str] = []
+    metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
 def _numbers(text: msgspec.Raw, dtype: type[np.generic]) -> Any:
@@ -229,12 +235,34 @@ class _Envelope(msgspec.Struct):
 
 
 def _packed(said: dict[str, Any]) -> bytes:
-    """The value of `weir`: JSON, packed from a certain size on."""
-    plain = msgspec.json.encode(said)
-    if len(plain) < PACK_FROM:
-        return plain
-    packed = base64.b64encode(zstandard.ZstdCompressor(level=3).compress(plain)).decode()
-    return msgspec.json.encode(_Envelope(PACKED_VERSION, said["sources"], packed))
+    """The value of `weir`: JSON, packed from a certain size on. A value may be an iterator over parts of its JSON."""
+    pieces = [b"{"]
+    for key, value in said.items():
+        pieces.append((b"," if len(pieces) > 1 else b"") + msgspec.json.encode(key) + b":")
+        pieces += value if isinstance(value, Iterator) else (msgspec.json.encode(value),)
+    pieces.append(b"}")
+    size = sum(map(len, pieces))
+    if size < PACK_FROM:
+        return b"".join(pieces)
+    packer = zstandard.ZstdCompressor(level=3).compressobj(size=size)
+    frame = b"".join([*map(packer.compress, pieces), packer.flush()])
+    del pieces
+    return msgspec.json.encode(_Envelope(PACKED_VERSION, said["sources"], base64.b64encode(frame).decode()))
+
+
+def _in_pieces(values: Any, said: Callable[[Any], list[Any]]) -> Iterator[bytes]:
+    """A JSON array. Its values are made into what is said of them some at a time: all of them would be much memory."""
+    for start in range(0, max(len(values), 1), _AT_ONCE):
+        yield b"," if start else b"["
+        yield msgspec.json.encode(said(values[start : start + _AT_ONCE]))[1:-1]
+    yield b"]"
+
+
+def _spans_in_pieces(spans: Spans) -> Iterator[bytes]:
+    for number, name in enumerate(_SPAN_TYPES):
+        yield (b"," if number else b"{") + msgspec.json.encode(name) + b":"
+        yield from _in_pieces(getattr(spans, name), lambda some: some.tolist())
+    yield b"}"
 
 
 def unpacked(body: bytes) -> bytes:

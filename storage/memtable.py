@@ -26,7 +26,7 @@ ENOUGH = 4
 halve the number of runs once or twice (pushes of 100 lines are joined to 400 KB, two of which would fit in one)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Run:
     """Rows of one tenant in order of arrival.
 

@@ -9,16 +9,21 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Batch
 from storage.blockread import Block
+from storage.feed import Watcher
 from storage.kernels.order import widen
 from storage.memtable import Run, add_run
 from storage.streams import StreamTable
 from storage.tombstones import Tombstone
+
+if TYPE_CHECKING:
+    from storage.patterns import PatternKeeper
 
 _OLDEST = np.iinfo(np.int64).max
 _NEWEST = np.iinfo(np.int64).min
@@ -161,11 +166,17 @@ class State:
     Attributes:
         lock: held by whoever replaces a view; notified when a flush made room or failed.
         flush_failing: the last flush failed.
+        watcher: told of each commit, if there is one; set under the lock.
+        commits: commits that a watcher was told of or is about to be; counted under the lock.
+        patterns: who keeps patterns of lines, if somebody does; set before anything is stored.
     """
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
     lock: threading.Condition = field(default_factory=threading.Condition)
     flush_failing: bool = False
+    watcher: Watcher | None = None
+    commits: int = 0
+    patterns: PatternKeeper | None = None
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of that name, made if it is new."""

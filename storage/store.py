@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from storage.activity import StreamActivity, activity_of
 from storage.batch import I64, Batch, Labels
 from storage.batchids import BatchId, BatchIds
 from storage.blockread import Block
 from storage.blockwrite import BlockOptions
 from storage.catalog import Catalog
+from storage.cells import Cells, cells_of, hours_of
 from storage.clock import SteadyClock
 from storage.compact import Barred, Compacted, CompactionOptions, Engine, Job, Worker
 from storage.control import Control, DeleteRecord
@@ -29,19 +31,24 @@ from storage.deletes import DeleteOptions, DeleteProgress, Deletes
 from storage.erased import KnownDeletes
 from storage.errors import CorruptBlock, StorageError
 from storage.expiry import Expiry, Floors, Removed
+from storage.feed import Snapshot, Watcher
 from storage.figures import Counters, Figures, ReplayFigures, TenantFigures, label_values
 from storage.flush import Flusher, FlushOptions, block_of
-from storage.leases import Leases
+from storage.leases import Lease, Leases
 from storage.lock import DirectoryLock, read_origin
+from storage.patterns import BlockPatterns, PatternKeeper
 from storage.reading import Survey
 from storage.replay import ReplayProgress, replay
 from storage.reserve import Reserve
 from storage.retention import Retention, RetentionOptions
 from storage.scan import BlockUnit, MemoryUnit, Window, units_of
 from storage.setaside import SetAside
+from storage.shards import Shard, shards_of
 from storage.state import State, Tenant, View
 from storage.stats import IndexStats, index_stats
 from storage.streams import LabelMatcher
+from storage.unwritable import refusal
+from storage.volumes import Grouping, Volume, buckets, volumes, whole
 from storage.wal import SyncMode, Wal
 from storage.writer import Done, Item, Receipt, Writer
 
@@ -49,6 +56,8 @@ __all__ = ["Receipt", "Store", "StoreOptions", "open_store"]
 
 log = logging.getLogger("weir.storage")
 
+_BUCKET = 10_000_000_000
+"""ns: patterns are counted at the beginning of so long a stretch."""
 MAX_LINE = (1 << 32) - 1
 """Bytes of a line that a WAL record can say; no limit of a door is near it."""
 
@@ -68,6 +77,7 @@ class StoreOptions:
         compaction: how blocks are compacted.
         retention: how long entries are kept, and how much disk they may take.
         clock: the time of day, ns.
+        patterns: who keeps patterns of lines; None: nobody does, and compaction keeps none.
     """
 
     sync: SyncMode = SyncMode.COMMIT
@@ -80,6 +90,7 @@ class StoreOptions:
     compaction: CompactionOptions = field(default_factory=CompactionOptions)
     retention: RetentionOptions = field(default_factory=RetentionOptions)
     clock: Callable[[], int] = time.time_ns
+    patterns: PatternKeeper | None = None
 
 
 def _call(run: Callable[[], None]) -> None:
@@ -105,7 +116,7 @@ class Store:
         undo.callback(self._lock.release)
         self._counters = Counters()
         self._replay = ReplayFigures()
-        self._state = State()
+        self._state = State(patterns=options.patterns)
         self._leases = Leases()
         try:
             for folder in ("wal", "blocks"):
@@ -125,6 +136,7 @@ class Store:
             known = KnownDeletes(self._control, options.deletes.compiler)
             next_generation = max(next_generation, known.generation + 1)
             found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress, known)
+            self._tell_of_memory(options.patterns)
             self._reserve.ensure()
             self._wal = Wal(
                 self._wal_dir,
@@ -135,6 +147,7 @@ class Store:
                 sync=options.sync,
                 interval=options.sync_interval,
                 segment_size=options.segment_size,
+                freed=self._leases.freed,
             )
         except BaseException:
             undo.close()
@@ -209,6 +222,13 @@ class Store:
         self._flusher.poke()
         self._worker.start()
 
+    def _tell_of_memory(self, keeper: PatternKeeper | None) -> None:
+        """Patterns of the rows that the log brought back are made again."""
+        if keeper is not None:
+            for name, tenant in self._state.tenants.items():
+                for run in tenant.view.memory:
+                    keeper.stored(name, tenant.table, run.batch)
+
     def _load_catalog(self, data_dir: Path) -> int:
         """Puts all streams and blocks into the state; returns the next generation."""
         for name, number, labels in self._catalog.streams():
@@ -271,7 +291,20 @@ class Store:
             return
         lease = self._leases.begin()
         # The view first: every stream that it has rows of is in the table by then, and is asked for.
-        view = found.view
+        yield from self._units(found, found.view, lease, matchers, start, end, direction, survey)
+
+    def _units(
+        self,
+        found: Tenant,
+        view: View,
+        lease: Lease,
+        matchers: Sequence[LabelMatcher],
+        start: int,
+        end: int,
+        direction: str,
+        survey: Survey | None,
+    ) -> Iterator[MemoryUnit | BlockUnit]:
+        """The units of a view that was taken after the lease began."""
         accepted = found.table.accepted(matchers)
         window = Window(found.table, accepted, start, end, self._floor(found, start), lease)
         units = units_of(view, window, survey)
@@ -280,6 +313,27 @@ class Store:
         else:
             units.sort(key=lambda unit: -unit.max_ts)
         yield from units
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Has each commit from now on told to `watcher`, and to no other; None: to nobody."""
+        with self._state.lock:
+            self._state.watcher = watcher
+
+    def snapshot(self, tenant: str) -> Snapshot:
+        """What a tenant has now, as far as commits tell it apart: see storage.feed."""
+        lease = self._leases.begin()
+        with self._state.lock:
+            number, found = self._state.commits, self._state.tenants.get(tenant)
+            view = View() if found is None else found.view
+
+        def units(
+            matchers: Sequence[LabelMatcher], start: int, end: int, direction: str, survey: Survey | None
+        ) -> Iterator[MemoryUnit | BlockUnit]:
+            if found is None:
+                return iter(())
+            return self._units(found, view, lease, matchers, start, end, direction, survey)
+
+        return Snapshot(number, units)
 
     def label_names(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
         """Names of labels of matching streams that wrote within start <= ts < end (ns), sorted."""
@@ -316,6 +370,70 @@ class Store:
         accepted = found.table.accepted(matchers)
         return index_stats(view, Window(found.table, accepted, start, end, self._floor(found, start), lease))
 
+    def block_patterns(
+        self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int
+    ) -> BlockPatterns | None:
+        """Blocks whose footers may say something of matching streams in start <= ts <= end (ns); None: no streams."""
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return None
+        lease = self._leases.begin()
+        view = found.view
+        streams = np.flatnonzero(found.table.accepted(matchers))
+        floor = self._floor(found, start)
+        paths = tuple([block.path for block in view.blocks if block.max_ts >= start - _BUCKET and block.min_ts <= end])
+        return BlockPatterns(found.table.ids[streams], None if floor is None else floor[streams], paths, lease)
+
+    def volumes(
+        self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int, step: int, grouping: Grouping
+    ) -> list[Volume]:
+        """Bytes of matching streams in start <= ts <= end (ns), without a line being read; see storage.volumes.
+
+        `step`, ns: a Volume for each stretch of so long, at its multiples; 0: one for all.
+
+        Raises:
+            CorruptBlock: a block's footer cannot be read.
+            VolumeSeriesLimit: there are more series than may be.
+        """
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return []
+        parts = buckets(start, end, step) if step else whole(start, end)
+        return list(volumes(self._cells(found, matchers, start, end), found.table, parts, grouping))
+
+    def shards(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int, target: int) -> list[Shard]:
+        """Ranges of stream ids with about `target` bytes each in start <= ts <= end (ns); see storage.shards.
+
+        Raises CorruptBlock.
+        """
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return shards_of(None, start, end, target)
+        return shards_of((self._cells(found, matchers, start, end), found.table), start, end, target)
+
+    def activity(
+        self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int, limit: int
+    ) -> tuple[int, list[StreamActivity]]:
+        """How many streams match, and when the `limit` of them that wrote last did; see storage.activity.
+
+        How much each has is told of start <= ts <= end (ns). Raises CorruptBlock.
+        """
+        found = self._state.tenants.get(tenant)
+        if found is None:
+            return 0, []
+        streams = found.table.select(matchers)
+        cells = self._cells(found, matchers, start, end)
+        floor = self._floor(found, -(1 << 63))
+        return len(streams), activity_of(found.table, streams, floor, cells, start, end, limit)
+
+    def _cells(self, tenant: Tenant, matchers: Sequence[LabelMatcher], start: int, end: int) -> Cells:
+        lease = self._leases.begin()
+        view = tenant.view
+        accepted = tenant.table.accepted(matchers)
+        # From where the first hour begins: what has expired of an hour does not count for the rest of it.
+        floor = self._floor(tenant, hours_of(start, end)[0])
+        return cells_of(view, Window(tenant.table, accepted, start, end + 1, floor, lease))
+
     def _floor(self, tenant: Tenant, start: int) -> I64 | None:
         """int64[streams], ns: what is older has expired; None if nothing from `start` on has. To be asked last."""
         return self._retention.floor_within(tenant.name, tenant.table, start)
@@ -350,9 +468,16 @@ class Store:
     def flush(self) -> None:
         """Moves everything in memory to blocks; returns when they are durable.
 
-        Raises StorageError, OSError.
+        Raises StorageError: all rows are still in memory and in the log.
         """
-        self._flusher.flush(everything=True)
+        try:
+            self._flusher.flush(everything=True)
+        except OSError as error:
+            raise refusal(error, "a block") from error
+
+    def set_retention(self, options: RetentionOptions) -> None:
+        """How long entries are kept from now on; in force with the next read."""
+        self._retention.options = options
 
     def drop_expired(self) -> int:
         """Takes blocks off the disk that have expired whole or take too much of it; returns how many. Raises OSError.
@@ -381,7 +506,7 @@ class Store:
             What is wrong with blocks that cannot be compacted.
 
         Raises:
-            OSError, StorageError: a step failed; what was done before it stays.
+            StorageError: a step failed; what was done before it stays.
         """
         problems: list[str] = []
         while True:
@@ -390,6 +515,8 @@ class Store:
             except Barred as error:
                 problems.append(str(error))
                 continue
+            except OSError as error:
+                raise refusal(error, "a block") from error
             if done is None:
                 return problems
             if tell is not None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import heapq
 import re
 import threading
+import time
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, overload
 
 import numpy as np
 import re2
+from numpy.typing import NDArray
 
 from storage.arrival import Arrival
 from storage.batch import I32, I64, Batch, Labels, Mask
@@ -24,7 +27,7 @@ from storage.days import DAY, Days, are_whole
 from storage.errors import CorruptCatalog
 from storage.growing import Growing
 from storage.kernels.labels import mark_pairs, mark_streams
-from storage.labels import labels_id, salted_id
+from storage.labels import labels_id, quote, salted_id
 
 __all__ = ["DAY", "LabelMatcher", "StreamTable"]
 
@@ -96,6 +99,7 @@ class StreamTable(Sequence[Labels]):
         self._names: dict[str, _Name] = {}
         self._name_list: list[str] = []
         self._days = Days()
+        self._arrived: I64 = np.zeros(0, np.int64)
         self._day_labels: dict[int, _Seen] = {}
 
     def __len__(self) -> int:
@@ -355,6 +359,62 @@ class StreamTable(Sequence[Labels]):
             kept.clear()
         kept[day] = labels
 
+    # -- labels of many streams
+
+    def label_sets(self, streams: NDArray[np.integer]) -> list[Labels]:
+        """The label sets of k streams: as one by one, in a tenth of the time."""
+        pairs, places, ends = self._pairs_of(streams)
+        found = list(map(pairs.__getitem__, places))
+        return [tuple(found[first:last]) for first, last in pairwise(ends)]
+
+    def texts(self, streams: NDArray[np.integer]) -> list[str]:
+        """The canonical texts of k streams."""
+        pairs, places, ends = self._pairs_of(streams)
+        texts = [f"{name}={quote(value)}" for name, value in pairs]
+        found = list(map(texts.__getitem__, places))
+        return ["{" + ", ".join(found[first:last]) + "}" for first, last in pairwise(ends)]
+
+    def _pairs_of(self, streams: NDArray[np.integer]) -> tuple[list[tuple[str, str]], list[int], list[int]]:
+        """The pairs that k streams have, places in them set after set, where each set begins and the last one ends."""
+        starts = self._starts.view
+        first, counts = starts[streams], starts[streams + 1] - starts[streams]
+        ends = np.concatenate(([0], np.cumsum(counts)))
+        codes = self._codes.view[np.repeat(first - ends[:-1], counts) + np.arange(ends[-1])]
+        used = np.flatnonzero(np.bincount(codes))
+        places = np.zeros(int(codes.max(initial=0)) + 1, np.int32)
+        places[used] = np.arange(len(used), dtype=np.int32)
+        names, values = self._name_list, self._pair_values
+        name_of = self._name_of.view[used].tolist()
+        pairs = [(names[name], values[code]) for name, code in zip(name_of, used.tolist(), strict=True)]
+        return pairs, places[codes].tolist(), ends.tolist()
+
+    def values_of(self, name: str, streams: I32) -> I32:
+        """int32[k], a number for the value that each of k streams has of a label, -1 where it has none.
+
+        Equal values have equal numbers.
+        """
+        known = self._names.get(name)
+        count = self._count
+        found: I32 = np.full(count, -1, np.int32)
+        if known is not None:
+            starts = self._starts.view
+            codes = self._codes.view[: starts[count]]
+            places = np.flatnonzero(self._name_of.view[codes] == known.number)
+            found[np.searchsorted(starts[: count + 1], places, side="right") - 1] = codes[places]
+        return found[streams]
+
+    def names_of(self, streams: I32) -> tuple[I64, I32]:
+        """(places in `streams`, numbers of names): a pair for each label of each of k streams."""
+        starts = self._starts.view
+        first, counts = starts[streams], starts[streams + 1] - starts[streams]
+        owners = np.repeat(np.arange(len(streams)), counts)
+        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return owners, self._name_of.view[self._codes.view[first[owners] + within]]
+
+    def name(self, number: int) -> str:
+        """The name of a label, by a number that `names_of` gave."""
+        return self._name_list[number]
+
     # -- time
 
     def touch(self, streams: I32, ts: I64) -> None:
@@ -364,6 +424,23 @@ class StreamTable(Sequence[Labels]):
     def touch_stretches(self, arrival: Arrival, batch: Batch) -> None:
         """Notes that the rows of a batch came, of which `arrival` tells."""
         self._days.touch_stretches(arrival, batch)
+        arrived = self._arrived
+        if len(arrived) < self._count:
+            arrived = np.concatenate([arrived, np.zeros(max(self._count - len(arrived), len(arrived)), np.int64)])
+            self._arrived = arrived
+        arrived[arrival.streams] = time.time_ns()
+
+    def arrived(self, streams: I32) -> I64:
+        """int64[k], ns: when rows of streams came last, 0 where none have since the process began."""
+        arrived = self._arrived
+        known = streams < len(arrived)
+        found: I64 = np.zeros(len(streams), np.int64)
+        found[known] = arrived[streams[known]]
+        return found
+
+    def ends(self, streams: I32) -> tuple[I64, I64]:
+        """(int64[k], int64[k]): first and last times of streams (ascending); see Days.ends."""
+        return self._days.ends(streams)
 
     def restart_day(self, day: int, streams: I32, low: I64, high: I64) -> None:
         """Makes a day anew of what is left of it; see Days.restart."""

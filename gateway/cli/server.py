@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,9 +60,16 @@ def serve(
     if forward is not None:
         overrides.append(("--forward", forward))
     loaded = load_settings(config, overrides, profile)
+    from gateway.overrides import OverridesSource  # noqa: PLC0415 - as below
     from gateway.serve import serve as run  # noqa: PLC0415 - brings numba and pyarrow
 
-    raise typer.Exit(run(loaded.settings, loaded.notes))
+    watched = None
+    if loaded.overrides_files:
+        from config import load  # noqa: PLC0415 - pydantic
+
+        again = partial(load, config, overrides, dict(os.environ), profile)
+        watched = OverridesSource(loaded.overrides_files, lambda: again().settings)
+    raise typer.Exit(run(loaded.settings, loaded.notes, watched))
 
 
 @config_app.command("check")

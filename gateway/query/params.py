@@ -136,6 +136,19 @@ def step_of(form: Form, start: int, end: int) -> int:
     return step
 
 
+def check_points(start: int, end: int, step: int) -> None:
+    """Refuses a time range of more than MAX_POINTS steps; all in ns.
+
+    Raises:
+        BadParameter: it is one.
+    """
+    if (end - start) // step > MAX_POINTS:
+        raise BadParameter(
+            "exceeded maximum resolution of 11,000 points per time series. "
+            "Try increasing the value of the step parameter"
+        )
+
+
 def interval_of(form: Form) -> int:
     """`interval` in ns, 0 unless given.
 
@@ -205,9 +218,5 @@ def range_parameters(form: Form, now: int) -> RangeParameters:
     limit = limit_of(form)
     direction = direction_of(form)
     step = step_of(form, start, end)
-    if (end - start) // step > MAX_POINTS:
-        raise BadParameter(
-            "exceeded maximum resolution of 11,000 points per time series. "
-            "Try increasing the value of the step parameter"
-        )
+    check_points(start, end, step)
     return RangeParameters(start, end, limit, direction, step, interval_of(form))

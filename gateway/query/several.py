@@ -18,9 +18,11 @@ from gateway.auth import tenants_of
 from gateway.state import Gateway, ReadStore
 from logql import Direction, Matcher, Unit
 from logql.stages.label_match import LabelMatch
-from storage import IndexStats
+from storage import Grouping, IndexStats, Shard, Volume
 from storage.batch import I64, Batch, Labels
 from storage.reading import EVERYTHING, Columns, Survey, Times, Totals
+from storage.shards import LAST_ID
+from storage.volumes import merged
 
 TENANT_LABEL = "__tenant_id__"
 ORIGINAL = f"original_{TENANT_LABEL}"
@@ -201,7 +203,7 @@ class SeveralTenants:
         del tenant
         found = []
         for one in self.tenants:
-            own = [kept for group in groups if (kept := _own_matchers(group, one)) is not None]
+            own = [kept for group in groups if (kept := own_matchers(group, one)) is not None]
             if own or not groups:
                 found += [named(labels, one) for labels in self.store.series(one, own, start, end)]
         return found
@@ -217,6 +219,20 @@ class SeveralTenants:
             sum(part.entries for part in parts),
         )
 
+    def volumes(
+        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, step: int, grouping: Grouping
+    ) -> list[Volume]:
+        """As of a store, what has the same labels added up: as Loki, which does not say whose bytes they are."""
+        del tenant
+        parts = [self.store.volumes(one, own, start, end, step, grouping) for one, own in self._chosen(matchers)]
+        return merged(parts, grouping.limit)
+
+    def shards(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, target: int) -> list[Shard]:
+        """One shard: ids of several tenants have no common order of bytes."""
+        del tenant, target
+        stats = self.index_stats("", matchers, start, end + 1)
+        return [Shard(0, LAST_ID, stats)]
+
     def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
         """As of a store."""
         del tenant
@@ -224,10 +240,10 @@ class SeveralTenants:
 
     def _chosen(self, matchers: Sequence[Matcher]) -> list[tuple[str, Sequence[Matcher]]]:
         """The tenants that the matchers let through, each with what its own streams have to match."""
-        return [(one, own) for one in self.tenants if (own := _own_matchers(matchers, one)) is not None]
+        return [(one, own) for one in self.tenants if (own := own_matchers(matchers, one)) is not None]
 
 
-def _own_matchers(matchers: Sequence[Matcher], tenant: str) -> Sequence[Matcher] | None:
+def own_matchers(matchers: Sequence[Matcher], tenant: str) -> Sequence[Matcher] | None:
     """What a tenant's own streams have to match; None: the matchers do not want the tenant."""
     own = []
     for matcher in matchers:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Protocol
 
 from storage.batch import I64
 from storage.blockread import Block
-from storage.blockwrite import BlockOptions, publish
+from storage.blockwrite import BlockOptions
 from storage.catalog import Catalog, block_row
 from storage.compact.merge import Merge, Merged, merge
 from storage.compact.order import CannotJoin
@@ -31,6 +31,7 @@ from storage.figures import Counters
 from storage.flush import block_of
 from storage.leases import Leases
 from storage.memory import give_back
+from storage.publish import publish
 from storage.retention import is_worth_rewriting
 from storage.state import State, Tenant, View
 from storage.streams import StreamTable
@@ -47,6 +48,10 @@ _REPLAN = 300_000_000_000
 
 class Barred(StorageError):  # noqa: N818 - named for what happened
     """Blocks cannot be compacted, and are left as they are until the next start; others can."""
+
+
+class _Overtaken(Exception):  # noqa: N818 - named for what happened
+    """Blocks that were being compacted went meanwhile: expired, for space, or set aside."""
 
 
 class Floors(Protocol):
@@ -104,6 +109,9 @@ class Engine:
         self._floors = floors
         self._damage = damage
         self._lock = threading.Lock()
+        """One job at a time."""
+        self._changing = threading.Lock()
+        """Over the moments in which blocks go or take others' place; taken after `_lock`, and held for no merge."""
         self._barred: set[Path] = set()
         self._unjoinable: set[Path] = set()
         self._plans: dict[str, _Planned] = {}
@@ -118,26 +126,37 @@ class Engine:
             self._counters.compaction.pending = sum(len(job.sources) for job in jobs)
         return jobs
 
-    def step(self, pause: Callable[[], None], *, everything: bool = False) -> Compacted | None:
+    def step(self, pause: Callable[[], None], *, everything: bool = False, waits: bool = True) -> Compacted | None:
         """Carries out one job; None if there is none.
 
         Args:
-            pause: called between pieces of work; what it raises ends the step.
+            pause: called between pieces of work, where it may take blocks away (`at_rest`); what it raises ends the
+                step.
             everything: join all that can be joined.
+            waits: for a job that another thread is at; else there is none then.
 
         Raises:
             Barred: it cannot be done, and will not be tried again.
             OSError, StorageError: it failed; the blocks are as they were.
         """
-        with self._lock:
-            for tenant in self._in_turn():
-                jobs = self._plan(tenant, everything=everything).jobs
-                pause()
-                for job in jobs:
-                    if not self._has_room(job):
-                        continue
-                    self._last = tenant.name
-                    return self._measured(tenant, job, pause)
+        if not self._lock.acquire(blocking=waits):
+            return None
+        try:
+            while True:
+                with suppress(_Overtaken):
+                    return self._step(pause, everything=everything)
+        finally:
+            self._lock.release()
+
+    def _step(self, pause: Callable[[], None], *, everything: bool) -> Compacted | None:
+        for tenant in self._in_turn():
+            jobs = self._plan(tenant, everything=everything).jobs
+            pause()
+            for job in jobs:
+                if not self._has_room(job):
+                    continue
+                self._last = tenant.name
+                return self._measured(tenant, job, pause)
         return None
 
     def rewrite(self, tenant: Tenant, block: Block, pause: Callable[[], None]) -> Compacted | None:
@@ -145,21 +164,15 @@ class Engine:
 
         Raises as `step` does.
         """
-        with self._lock:
-            if block not in tenant.view.blocks:
-                return None
+        with self._lock, suppress(_Overtaken):
             return self._measured(tenant, Job((block,), Reason.EXPIRED), pause)
+        return None
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """No step is carried out for the time of the context."""
-        with self._lock:
+        """Blocks take no others' place for the time of the context; a job whose blocks go meanwhile is given up."""
+        with self._changing:
             yield
-
-    def drop(self, tenant: Tenant, blocks: Sequence[Block]) -> None:
-        """Takes blocks of a tenant away, with all that is in them. Raises StorageError."""
-        with self._lock:
-            self._replace(tenant, blocks, None)
 
     # -- what is next
 
@@ -197,7 +210,7 @@ class Engine:
             now,
             claimed,
             waiting,
-            partial(self._has_much_expired, self._floor(tenant)),
+            partial(self._has_much_expired, tenant, self._floor(tenant)),
             frozenset(self._barred),
             frozenset(self._unjoinable),
             everything,
@@ -206,10 +219,12 @@ class Engine:
     def _floor(self, tenant: Tenant) -> I64 | None:
         return None if self._floors is None else self._floors.floor(tenant.name, tenant.table)
 
-    def _has_much_expired(self, floor: I64 | None, block: Block) -> bool:
+    def _has_much_expired(self, tenant: Tenant, floor: I64 | None, block: Block) -> bool:
         try:
             return is_worth_rewriting(block, floor)
         except (CorruptBlock, FileNotFoundError) as error:
+            if block not in tenant.view.blocks:  # it went since
+                return False
             log.error("%s; the block is left out of compaction until the next start", error)  # noqa: TRY400 - it names file and fault
             self._barred.add(block.path)
             return False
@@ -237,10 +252,16 @@ class Engine:
             before, spent = spent, time.thread_time()
             counters.cpu_seconds += spent - before
             pause()
+            spent = time.thread_time()
+            self._go_on(tenant, job.sources)
 
         try:
             return self._run(tenant, job, counted_pause)
+        except _Overtaken:
+            log.info("a compaction is given up: some of its blocks went meanwhile")
+            raise
         except UnreadableSource as error:
+            self._go_on(tenant, job.sources)
             counters.failures += 1
             if self._damage is not None and self._damage.met(CorruptBlock(str(error), error.block.path)):
                 self._plans.clear()
@@ -248,13 +269,10 @@ class Engine:
             self._bar([error.block])
             raise Barred(f"{error}; the block is left out of compaction until the next start") from error
         except CannotJoin as error:
-            if len(job.sources) == 1:  # not even alone: it would be tried again and again
-                self._bar(job.sources)
-            self._unjoinable.update(block.path for block in job.sources)
+            self._unjoinable.update(block.path for block in error.blocks)
             self._plans.clear()
             counters.failures += 1
-            names = ", ".join(block.path.name for block in job.sources)
-            raise Barred(f"{error}; {names} are not joined until the next start") from error
+            raise Barred(f"{error}; they are not joined until the next start, others are") from error
         except CorruptBlock as error:
             self._bar(job.sources)
             counters.failures += 1
@@ -268,13 +286,20 @@ class Engine:
             counters.seconds.observe(time.perf_counter() - began)
             give_back()
 
+    @staticmethod
+    def _go_on(tenant: Tenant, sources: Sequence[Block]) -> None:
+        """Raises _Overtaken if one of the sources is not in the view any more: what it had is not to come back."""
+        if not set(sources) <= set(tenant.view.blocks):
+            raise _Overtaken
+
     def _bar(self, blocks: Sequence[Block]) -> None:
         self._barred.update(block.path for block in blocks)
         self._plans.clear()
 
     def _run(self, tenant: Tenant, job: Job, pause: Callable[[], None]) -> Compacted:
-        view, now = tenant.view, time.time_ns()
-        asked = self._asked(tenant, view, now, everything=False)
+        lease = self._leases.begin()  # a source that goes meanwhile can still be read until that is noticed
+        self._go_on(tenant, job.sources)
+        asked = self._asked(tenant, tenant.view, time.time_ns(), everything=False)
         if job.reason is Reason.DELETED and self._is_spared(job.sources[0], asked, tenant, pause):
             self._plans.pop(tenant.name, None)  # nothing of it is deleted: it is not written anew for that
             return Compacted(job, job.sources[0])
@@ -283,16 +308,27 @@ class Engine:
         try:
             merged = merge(
                 temporary,
-                Merge(tenant.name, tenant.table, job.sources, asked.claimed, self._floor(tenant), self._blocks, pause),
+                Merge(
+                    tenant.name,
+                    tenant.table,
+                    job.sources,
+                    asked.claimed,
+                    self._floor(tenant),
+                    self._blocks,
+                    pause,
+                    self._state.patterns,
+                ),
             )
             if merged.written is None:
                 temporary.unlink()
             else:
                 publish(temporary, final)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            self._discard(temporary)
             self._discard(final)  # it may have its name, and its folder could not be synced
             raise
+        finally:
+            del lease
         block = self._take_over(tenant, merged, final)
         self._count(job, merged)
         return Compacted(replace(job, sources=merged.sources), block)
@@ -306,39 +342,38 @@ class Engine:
 
     def _take_over(self, tenant: Tenant, merged: Merged, final: Path) -> Block | None:
         """Puts the new block in its sources' place. Raises StorageError; the sources are still in theirs then."""
-        if merged.written is None:
-            self._replace(tenant, merged.sources, None)
-            return None
-        relative = str(final.relative_to(self._data_dir))
-        block = block_of(self._data_dir, tenant.table, block_row(relative, merged.written))
+        written = []
+        block: Block | None = None
+        if merged.written is not None:
+            relative = str(final.relative_to(self._data_dir))
+            written = [(relative, merged.written)]
+            block = block_of(self._data_dir, tenant.table, block_row(relative, merged.written))
         try:
-            self._catalog.add([(relative, merged.written)], self._names(merged.sources))
-        except StorageError:
+            with self._changing:
+                self._go_on(tenant, merged.sources)
+                self._catalog.add(written, self._names(merged.sources))
+                with self._state.lock:
+                    tenant.set_view(tenant.view.with_replaced(merged.sources, block))
+        except (StorageError, _Overtaken):
             self._discard(final)
             raise
-        self._show(tenant, merged.sources, block)
+        for one in merged.sources:
+            self._leases.remove_later(one.path)
+        self._leases.sweep()
         return block
 
-    def _discard(self, final: Path) -> None:
-        """Removes a block that takes nobody's place: a later start would take it for one that does."""
-        if final.exists():
-            self._leases.remove_later(final)
-            self._leases.sweep()
+    def _discard(self, path: Path) -> None:
+        """Removes a file that takes nobody's place, and that nobody reads: a later start would take it for a block.
 
-    def _replace(self, tenant: Tenant, blocks: Sequence[Block], block: Block | None) -> None:
-        self._catalog.add([], self._names(blocks))
-        self._show(tenant, blocks, block)
+        What cannot be removed now, as the disk has become read-only, is tried again.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            self._leases.remove_later(path)
 
     def _names(self, blocks: Sequence[Block]) -> list[str]:
         return [str(block.path.relative_to(self._data_dir)) for block in blocks]
-
-    def _show(self, tenant: Tenant, gone: Sequence[Block], block: Block | None) -> None:
-        """Changes the view, and removes the files that went when nobody reads them."""
-        with self._state.lock:
-            tenant.set_view(tenant.view.with_replaced(gone, block))
-        for one in gone:
-            self._leases.remove_later(one.path)
-        self._leases.sweep()
 
     def _count(self, job: Job, merged: Merged) -> None:
         counters = self._counters.compaction

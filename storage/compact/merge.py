@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from storage.batch import I64, Batch
 from storage.blockread import Block
-from storage.blockwrite import BlockOptions, Identity, Layout, Written
+from storage.blockwrite import GROUP_METADATA, BlockOptions, Identity, Layout, Written, within_metadata
 from storage.compact.metadata import choose_metadata
 from storage.compact.order import Buckets, contents, in_order, number_buckets, repeated
 from storage.compact.source import Left, Rows, Source, join_rows
@@ -23,12 +24,11 @@ from storage.compact.writing import CheckedWriter
 from storage.footer import OriginRange
 from storage.gather import Gatherer
 from storage.gather_pairs import PairGatherer
+from storage.patterns import Ids, PatternKeeper, read_patterns
 from storage.streams import StreamTable
 from storage.tombstones import Tombstone, reaching
 
-GROUP_METADATA = 8 << 20
-"""Bytes of metadata of a row group at most, about, but for a single row."""
-HELD_METADATA = 64 << 20
+HELD_METADATA = 32 << 20
 """Bytes of metadata of the heaviest row groups of blocks that are merged, together, but for two blocks."""
 
 
@@ -61,6 +61,7 @@ class Merge:
         floor: int64[streams], ns: older entries of a stream are left out; None: none.
         options: rows and bytes of row groups, zstd level.
         pause: called between pieces of work; what it raises ends the merge.
+        patterns: who joins what the sources say of patterns.
     """
 
     tenant: str
@@ -70,6 +71,7 @@ class Merge:
     floor: I64 | None
     options: BlockOptions
     pause: Callable[[], None]
+    patterns: PatternKeeper | None = None
 
 
 def merge(path: Path, asked: Merge) -> Merged:
@@ -97,7 +99,8 @@ def merge(path: Path, asked: Merge) -> Merged:
 
         writer = stack.enter_context(CheckedWriter(path, buckets, asked.table, layout, asked.options.compression_level))
         for group in _row_groups(rows(), asked.options):
-            writer.add(_gather(group, sources, buckets, layout))
+            for part in within_metadata(_gather(group, sources, buckets, layout)):
+                writer.add(part)
             # The text index of a compacted block is to be built here: from the row group's lines, in block order.
             asked.pause()
         blocks = tuple(source.block for source in sources)
@@ -196,7 +199,15 @@ def _identity(asked: Merge, sources: Sequence[Source]) -> Identity:
         origins=_origins([OriginRange(*item) for source in sources for item in source.origins]),
         sources=tuple(dict.fromkeys(names)),
         deletes=tuple(sorted(deletes)),
+        patterns=None if asked.patterns is None else partial(_patterns, asked, asked.patterns, blocks),
     )
+
+
+def _patterns(asked: Merge, keeper: PatternKeeper, blocks: Sequence[Block], streams: Ids) -> bytes | None:
+    """What the sources' footers say of patterns of the streams that have rows left."""
+    kept = [found for block in blocks if (found := read_patterns(block.path)) is not None]
+    floor = None if asked.floor is None else asked.floor[asked.table.numbers(streams)]
+    return keeper.merged(kept, streams, floor) if kept else None
 
 
 def _may_come_back(folder: Path, name: str) -> bool:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from storage.batch import I64, Batch, Mask
+from storage.blockread import Block
 from storage.compact.source import NO_ROWS, Rows, Source, join_rows
 from storage.duplicates import repeats
 from storage.errors import StorageError
@@ -22,7 +23,7 @@ from storage.rows import concat_batches
 from storage.streams import StreamTable
 
 MAX_EQUAL = 1 << 20
-"""Rows of one stream and time in one source from which blocks are not joined: they would all be held in memory."""
+"""Rows of one stream and time, in two sources or more, from which these are not joined: all would be held in memory."""
 COMPARED_BYTES = 16 << 20
 """Bytes of lines and metadata that are compared at once, but for rows of one stream and time."""
 MAX_COMPARED = 64 << 20
@@ -30,7 +31,16 @@ MAX_COMPARED = 64 << 20
 
 
 class CannotJoin(StorageError):  # noqa: N818 - named for what it is
-    """Blocks have so many rows of one stream and time that joining them would take too much memory."""
+    """Blocks have so many rows of one stream and time that joining them would take too much memory.
+
+    Attributes:
+        blocks: those that have them, two at least. Others may be joined.
+    """
+
+    def __init__(self, what: str, blocks: Sequence[Block]) -> None:
+        names = ", ".join(block.path.name for block in blocks)
+        super().__init__(f"{names} have more than {what} of one stream and time")
+        self.blocks = tuple(blocks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +118,7 @@ class _Cursor:
 def in_order(sources: Sequence[Source]) -> Iterator[Rows]:
     """Rows of sources, given in order of arrival, window by window; repeats are among them.
 
-    No two windows have rows of one stream and time.
+    No two windows have rows of one stream and time that stand in several sources.
 
     Raises:
         UnreadableSource: a source is damaged.
@@ -129,11 +139,17 @@ def in_order(sources: Sequence[Source]) -> Iterator[Rows]:
         if not open_:
             break
         least = min(open_, key=_Cursor.last)
-        counts = [cursor.before(*least.last()) for cursor in cursors]
+        bucket, ts = least.last()
+        counts = [cursor.before(bucket, ts) for cursor in cursors]
         if any(counts):
             yield _merged([cursor.take(count) for cursor, count in zip(cursors, counts, strict=True)])
-        elif len(least.rows) >= MAX_EQUAL:
-            raise CannotJoin(f"block {least.rows.source[0]} has more than {MAX_EQUAL} rows of one stream and time")
+            continue
+        equal = [cursor.before(bucket, ts + 1) for cursor in cursors]
+        if sum(map(bool, equal)) == 1:  # in no other source: none of them is a repeat
+            yield least.take(len(least.rows))
+        elif sum(equal) >= MAX_EQUAL:
+            found = [source.block for source, count in zip(sources, equal, strict=True) if count]
+            raise CannotJoin(f"{MAX_EQUAL} rows", found)
         else:
             least.more()
     if any(len(cursor.rows) for cursor in cursors):
@@ -169,7 +185,7 @@ def repeated(rows: Rows, sources: Sequence[Source]) -> Mask | None:
     if not len(suspects):
         return None
     found: Mask = np.zeros(len(rows), np.bool_)
-    for some in _pieces(rows, suspects):
+    for some in _pieces(rows, suspects, sources):
         found[some] = _repeat(rows.take(some), sources)
     return found if found.any() else None
 
@@ -189,7 +205,7 @@ def _suspects(rows: Rows) -> I64:
     return np.sort(near[np.repeat(several, np.diff(heads, append=len(near)))])
 
 
-def _pieces(rows: Rows, places: I64) -> Iterator[I64]:
+def _pieces(rows: Rows, places: I64, sources: Sequence[Source]) -> Iterator[I64]:
     """Cuts places between times such that each piece is small enough to be compared. Raises CannotJoin."""
     size = np.cumsum(rows.length[places] + rows.metadata[places])
     bucket, ts = rows.bucket[places], rows.ts[places]
@@ -201,7 +217,8 @@ def _pieces(rows: Rows, places: I64) -> Iterator[I64]:
         fitting = np.searchsorted(size[ends - 1], base + COMPARED_BYTES, side="right")
         end = int(ends[max(int(fitting) - 1, 0)])
         if int(size[end - 1]) - base > MAX_COMPARED:
-            raise CannotJoin(f"there are more than {MAX_COMPARED} bytes of one stream and time")
+            found = np.unique(rows.source[places[start:end]])
+            raise CannotJoin(f"{MAX_COMPARED} bytes", [sources[number].block for number in found.tolist()])
         yield places[start:end]
         start = end
 

@@ -1,4 +1,7 @@
-"""The maintenance thread: files that nobody reads go, expired blocks go, blocks are compacted."""
+"""The maintenance thread: files that nobody reads go, expired blocks go, blocks are compacted.
+
+A compaction may take minutes beside pushes; what else there is to do is done between two pieces of it.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ class Worker:
         self._leases = leases
         self._compacts = compacts
         self._chores = chores
+        self._looked = 0.0
         self._pushed = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -91,17 +95,24 @@ class Worker:
 
     def _look_around(self) -> bool:
         """What is done at each tick, whatever becomes of compaction."""
+        self._looked = time.monotonic()
         self._leases.sweep()
         for chore in self._chores:
             chore()
         return False
+
+    def _between(self) -> None:
+        """What is done between two pieces of a step. Raises Stopped."""
+        if time.monotonic() - self._looked >= TICK:
+            self._guarded(self._look_around)
+        self._throttle.pause()
 
     def _compact(self) -> bool:
         """One step; whether there may be more to do."""
         self._throttle.begin()
         self._engine.pending()
         try:
-            done = self._engine.step(self._throttle.pause)
+            done = self._engine.step(self._between, waits=False)
         except Barred as error:
             log.error("%s", error)  # noqa: TRY400 - it names file and fault
             return True

@@ -63,6 +63,7 @@ class CheckedWriter:
         with pq.ParquetFile(self._path, memory_map=False, page_checksum_verification=True) as reader:
             said = read_short_footer(reader.metadata.metadata, self._path)
             rows = int(numbers_of(said.spans["rows"]).sum())
+            del said  # tens of MB where there are many streams
             if (rows, reader.metadata.num_row_groups) != (self.rows, len(self._sums)):
                 raise CorruptBlock(f"block {self._path}: the footer has other rows than were written")
             pages = BlockPages(self._path, reader.metadata)

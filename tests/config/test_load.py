@@ -226,11 +226,35 @@ def test_a_flag_that_stands_for_a_setting_is_named_as_it_was_typed() -> None:
     assert load(overrides=[("server.http", ":1"), ("--http", ":2")]).settings.server.http == ":2"
 
 
-@pytest.mark.parametrize("name", ["required_labels", "overrides.acme.required_labels"])
-def test_a_limit_that_nothing_acts_on_is_said(name: str) -> None:
-    path = name if "." in name else f"limits.{name}"
-    assert load(overrides=[(path, "env")]).notes == ("limits.required_labels: this version does not act on it yet",)
-    assert load(overrides=[("limits.max_query_series", "500"), ("limits.max_line_size", "1KB")]).notes == ()
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("overrides: {acme: {max_line_size: 5x}}", "overrides.acme.max_line_size: '5x' is not a size"),
+        ("limits: {max_line_size: 1KB}", "limits: only `overrides` may stand here"),
+        ("overrides: {acme: {max_lines: 1}}", "overrides.acme.max_lines: unknown key"),
+        ("overrides: [", "line 1: "),
+    ],
+)
+def test_mistakes_in_the_overrides_file_name_that_file(tmp_path: Path, said: str, problem: str) -> None:
+    file = tmp_path / "overrides.yml"
+    file.write_text(said)
+    (found,) = problems(overrides=[("tenancy.overrides_file", str(file))])
+    assert found.startswith(f"{file}: {problem}")
+
+
+def test_the_overrides_file_goes_over_the_settings_file_and_under_flags(tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yml"
+    file.write_text("overrides: {acme: {max_line_size: 2KB, max_query_length: 2h}}")
+    weir = written(
+        tmp_path,
+        f"tenancy: {{overrides_file: {file}}}\n"
+        "overrides: {acme: {max_line_size: 1KB, max_query_series: 7}, b: {max_line_size: 9KB}}",
+    )
+    found = load(weir, [("overrides.acme.max_query_length", "3h")])
+    acme = found.settings.limits_for("acme")
+    assert (acme.max_line_size, acme.max_query_series, acme.max_query_length) == (2 * KB, 7, 3 * HOUR)
+    assert found.settings.limits_for("b").max_line_size == 9 * KB
+    assert found.overrides_files == (file,)
 
 
 def test_variables_and_flags_that_name_a_group() -> None:

@@ -132,7 +132,13 @@ def test_each_block_is_mapped(tmp_path: Path) -> None:
             "reject_old_samples": "no",
         },
     ).settings
-    assert settings.tenancy.model_dump() == {"enabled": False, "default": "main", "several": False}
+    assert settings.tenancy.model_dump() == {
+        "enabled": False,
+        "default": "main",
+        "several": False,
+        "overrides_file": "",
+        "overrides_period": 10 * SECOND,
+    }
     assert settings.server.address == ("::1", 80)
     assert settings.server.max_connections == 50
     assert settings.server.path_prefix == "/loki"
@@ -348,10 +354,12 @@ def test_every_known_key_may_stand_empty(tmp_path: Path, block: str) -> None:
 
 
 def test_limits_without_use_are_noted_by_whether_they_will_have_one(tmp_path: Path) -> None:
-    found = loaded(tmp_path, limits_config={"volume_max_series": 1, "cardinality_limit": 5}, ruler={"enable_api": True})
+    found = loaded(
+        tmp_path, limits_config={"ruler_enable_wal_replay": True, "cardinality_limit": 5}, ruler={"enable_api": True}
+    )
     assert [note.split(": ", 1)[1] for note in found.notes] == [
         "not used: limits_config.cardinality_limit",
-        "not used yet: ruler, limits_config.volume_max_series",
+        "not used yet: ruler, limits_config.ruler_enable_wal_replay",
     ]
 
 
@@ -372,7 +380,7 @@ def test_overrides_of_tenants_come_from_lokis_runtime_file(tmp_path: Path) -> No
         found = loaded(tmp_path, **blocks)
         assert changed(found.settings)["overrides"] == {"acme": {"max_line_size": "1MB", "max_query_length": "2d"}}
         assert found.settings.limits_for("acme").max_global_streams_per_user == 5000
-        assert f"{runtime}: is read once, at the start" in found.notes
+        assert found.overrides_files == (runtime,)
         assert any(note.endswith("not used: overrides.acme.shard_streams") for note in found.notes)
 
 

@@ -1,0 +1,107 @@
+"""Limits of single tenants that change while the server runs: their file is looked at, read again, and put in force.
+
+A file that is wrong changes nothing: what held before holds on, the log says what is wrong, and a metric stays 0 until
+it is mended. All of the file is taken, or nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import ConfigError, Settings
+from gateway.logs import event
+from gateway.retention_rules import retention_options
+from gateway.state import Gateway
+
+_log = logging.getLogger("weir.overrides")
+
+_NS_PER_SECOND = 1_000_000_000
+
+SETTLES = 0.2
+"""Seconds in which a file that has changed must not change again before it is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverridesSource:
+    """Where limits of single tenants come from.
+
+    Attributes:
+        files: looked at for changes.
+        load: the settings as they are now written, of which the overrides are taken. Raises ConfigError.
+    """
+
+    files: Sequence[Path]
+    load: Callable[[], Settings]
+
+
+class OverridesWatch:
+    """Puts changed overrides in force. For the event loop; files are read on a thread."""
+
+    def __init__(self, gateway: Gateway, source: OverridesSource) -> None:
+        """`source` was read for the gateway's settings just now."""
+        self._gateway = gateway
+        self._source = source
+        self._known = self._content()
+        self._asked = asyncio.Event()
+        self._figures = gateway.overrides
+        self._figures.changed = time.time()
+
+    def ask(self) -> None:
+        """Has the files read now, whether or not they look changed."""
+        self._asked.set()
+
+    async def run(self, period: int) -> None:
+        """Looks every `period` (ns; 0: only when asked to) until it is cancelled."""
+        seconds = period / _NS_PER_SECOND or None
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), seconds)
+            asked = self._asked.is_set()
+            self._asked.clear()
+            found = await asyncio.to_thread(self._content)
+            if asked or found != self._known:
+                self._known = await self._settled(found)
+                await self._reload()
+
+    async def _settled(self, found: bytes) -> bytes:
+        """What the files hold once nobody writes to them any more: half a file may well be a good one."""
+        while True:
+            await asyncio.sleep(SETTLES)
+            before, found = found, await asyncio.to_thread(self._content)
+            if found == before:
+                return found
+
+    def _content(self) -> bytes:
+        """What stands for the files' contents. A file that cannot be read has one of its own."""
+        digest = hashlib.sha256()
+        for file in self._source.files:
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                content = repr(error).encode()
+            digest.update(len(content).to_bytes(8, "little") + content)
+        return digest.digest()
+
+    async def _reload(self) -> None:
+        gateway, figures = self._gateway, self._figures
+        names = ", ".join(map(str, self._source.files))
+        try:
+            loaded = await asyncio.to_thread(self._source.load)
+            settings = gateway.settings.with_overrides(loaded.overrides)
+            rules = retention_options(settings)
+        except ConfigError as error:
+            figures.is_good = False
+            event(_log, logging.ERROR, f"the limits of tenants stay as they were: {error}", files=names)
+            return
+        gateway.settings = settings
+        if (store := gateway.open_store) is not None:
+            await asyncio.to_thread(store.set_retention, rules)
+        figures.is_good, figures.changed = True, time.time()
+        event(_log, logging.INFO, "the limits of tenants were read again", files=names, tenants=len(settings.overrides))
