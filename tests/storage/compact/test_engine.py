@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage import Store
+from storage import RetentionOptions, Store
 from storage.catalog import Catalog, listed_blocks
 from storage.compact import Barred, Engine
 from storage.compact import engine as engine_module
-from storage.errors import StorageError
+from storage.errors import StorageError, StorageUnavailable
 from storage.tombstones import Tombstone
 from storage.verify import verify
 from tests.storage.compact.test_merge import OPTIONS, blocks_of, filled
@@ -82,7 +82,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("storage.blockwrite.write_all", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageUnavailable, match="the disk of the data directory is full"):
         store.compact()
     everything_is_as_it_was(store, tmp_path, before)
     assert store.figures().counters.compaction.failures == 1
@@ -206,6 +206,35 @@ def test_a_step_that_is_stopped_changes_nothing(tmp_path: Path) -> None:
             assert calls >= 4
             break
     assert len(blocks_of(store)) == 1
+    store.close()
+
+
+def test_what_is_dropped_while_it_is_compacted_does_not_come_back(tmp_path: Path) -> None:
+    for calls in range(20):
+        folder = tmp_path / str(calls)
+        store = filled(folder, *ROWS)
+        store.close()
+        most = sum(path.stat().st_size for path in folder.glob("blocks/*/*/*")) - 1
+        store = start(folder, replace(OPTIONS, retention=RetentionOptions(max_total_size=most)))
+        pauses = 0
+
+        def pause(store: Store = store, calls: int = calls) -> None:
+            nonlocal pauses
+            if pauses == calls:
+                store.drop_expired()  # the oldest of the three goes
+            pauses += 1
+
+        assert engine_of(store).step(pause, everything=True) is not None
+        if pauses <= calls:
+            break
+        store.compact()
+        assert read(store) == [*ROWS[1], *ROWS[2]]
+        assert files(folder) == shown(store, folder) == set(listed_blocks(folder))
+        assert len(files(folder)) == 1
+        assert store.figures().counters.compaction.failures == 0
+        store.close()
+    assert calls >= 4
+    assert read(store) == [row for rows in ROWS for row in rows]  # as one block they are smaller
     store.close()
 
 

@@ -183,15 +183,43 @@ def test_too_many_rows_of_one_time_are_left_as_they_are(
     monkeypatch.setattr(order, name, most)
     rows = [entry("a", NOON, f"{n:02}") for n in range(20)]
     store = filled(tmp_path, rows, [*rows[:12], entry("a", NOON, "new")])
-    with pytest.raises(CannotJoin):
+    with pytest.raises(CannotJoin) as told:
         merge(tmp_path / "x.tmp", merging(store))
+    assert told.value.blocks == blocks_of(store)
     problems = store.compact()  # each is written anew by itself, and then it is tried once more
-    assert [problem.partition("; ")[2].endswith("are not joined until the next start") for problem in problems] == [
-        True
-    ] * 2
+    assert ["they are not joined until the next start" in problem for problem in problems] == [True] * 2
     assert [block.compacted for block in blocks_of(store)] == [True, True]
     assert len(blocks_of(store)) == 2
     assert len(read(store)) == 21
+    store.close()
+
+
+@pytest.mark.parametrize(("name", "most"), [("MAX_EQUAL", 8), ("MAX_COMPARED", 20)])
+def test_other_blocks_of_the_day_are_joined_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(order, name, most)
+    many = [entry("a", NOON, f"{n:02}") for n in range(20)]
+    few = [[entry("b", NOON + n, "few")] for n in range(6)]
+    store = filled(tmp_path, *few[:3], many, [*many[:12], entry("a", NOON, "new")], *few[3:])
+    expected = read(store)
+    store.compact()
+    assert len(blocks_of(store)) <= 4
+    assert sum(block.rows for block in blocks_of(store)) == len(expected) + 12
+    assert read(store) == expected
+    assert store.to_compact() == []
+    store.close()
+
+
+def test_many_rows_of_one_time_in_one_block_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "MAX_EQUAL", 8)
+    many = [entry("a", NOON, f"{n:02}") for n in range(23)]
+    others = [entry("a", NOON + n, "same") for n in (-1, 1)]
+    store = filled(tmp_path, others, [others[0], *many, others[1]], [*others, entry("b", NOON, "b")])
+    expected = read(store)
+    assert store.compact() == []
+    assert [block.rows for block in blocks_of(store)] == [26]
+    assert read(store) == expected
     store.close()
 
 

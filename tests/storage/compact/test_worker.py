@@ -18,7 +18,7 @@ from storage.compact.worker import Worker
 from storage.errors import StorageError
 from storage.leases import Leases
 from tests.storage.compact.test_merge import OPTIONS, blocks_of, filled
-from tests.storage.entries import NOON, entry, read
+from tests.storage.entries import NOON, entry, read, stored
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -63,7 +63,8 @@ class Failing:
     def pending(self) -> None:
         pass
 
-    def step(self, _: Callable[[], None]) -> None:
+    def step(self, _: Callable[[], None], *, waits: bool) -> None:
+        assert not waits
         self.steps += 1
         raise self.error
 
@@ -101,6 +102,62 @@ def test_a_failure_is_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -
     until(lambda: len(chores) >= 20)
     worker.stop()
     assert engine.steps == 1
+
+
+class Long:
+    """An engine with one step, which goes on until something has happened."""
+
+    def __init__(self, happened: Callable[[], bool]) -> None:
+        self.happened = happened
+        self.ended = False
+
+    def pending(self) -> None:
+        pass
+
+    def step(self, pause: Callable[[], None], *, waits: bool) -> None:
+        assert not waits
+
+        def goes_on() -> bool:
+            pause()
+            return not self.happened()
+
+        until(lambda: not goes_on())
+        self.ended = True
+
+
+def test_chores_do_not_wait_for_the_end_of_a_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.compact.worker.TICK", 0.001)
+    monkeypatch.setattr("storage.compact.worker.BACKOFF", (0.0,))
+    chores: list[int] = []
+
+    def fails_at_times() -> None:
+        chores.append(1)
+        if len(chores) % 2:
+            raise StorageError("a chore that fails ends no step")
+
+    engine = Long(lambda: len(chores) >= 6)
+    worker = Worker(engine, Leases(), share=0.25, compacts=True, chores=[fails_at_times])  # type: ignore[arg-type]
+    worker.start()
+    until(lambda: engine.ended)
+    worker.stop()
+
+
+def test_chores_do_not_wait_for_a_compaction_that_somebody_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.compact.worker.TICK", 0.01)
+    store = by_itself(tmp_path)
+    until(lambda: len(blocks_of(store)) == 1)
+    path = tmp_path / "file"
+    path.touch()
+    with store._engine._lock:
+        stored(store, [entry("a", NOON + 9, "more")])
+        store.flush()
+        until(lambda: bool(store._engine.pending()))
+        store._leases.remove_later(path)
+        until(lambda: not path.exists())
+    until(lambda: len(blocks_of(store)) == 1)
+    store.close()
 
 
 class Clock:
