@@ -35,12 +35,12 @@ run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host
 test: dev  ## all tests but the long ones and those that need Node.js
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not soak and not node"
 
-NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules
+NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules tests/e2e/grafana/node_modules
 %/node_modules: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*
 	@touch $@
 
-test-node: dev $(NPM)  ## log libraries from npm push to a real server; Grafana's grammar agrees with ours
+test-node: dev $(NPM)  ## log libraries from npm push to a real server; Grafana's grammar and types agree with ours
 	$(BIN)/python -m pytest -m "node"
 
 check: dev  ## ruff, mypy, and that nothing costs 1.5 times what it did
@@ -64,8 +64,8 @@ bench: dev  ## every figure of docs/performance.md, in under 6 minutes on 2 core
 
 benchmark: bench  ## the same
 
-soak: dev  ## the long tests: a thousand kills, slow connections
-	WEIR_SOAK_ROUNDS=1000 $(BIN)/python -m pytest -m "soak"
+soak: dev  ## the long tests: a thousand kills, very many tenants and streams, an hour of everything at once
+	WEIR_SOAK_ROUNDS=1000 WEIR_SOAK_MINUTES=60 $(BIN)/python -m pytest --capture no -m "soak"
 
 docs: dev  ## writes the generated parts of docs/
 	$(BIN)/python -m config.reference docs/settings.md
