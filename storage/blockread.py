@@ -6,7 +6,6 @@ import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakSet
@@ -75,20 +74,49 @@ class Block:
 
 
 class _Files:
-    """A thread's open files, in a class of its own that can be referred to weakly."""
+    """A thread's open files, the last used at the end. Other threads take out of them what nobody will read again."""
 
     def __init__(self) -> None:
-        self.open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
+        self._lock = threading.Lock()
+        self._open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
+
+    def get(self, path: Path) -> pq.ParquetFile | None:
+        """The file, if it is open."""
+        with self._lock:
+            found = self._open.get(path)
+            if found is not None:
+                self._open.move_to_end(path)
+            return found
+
+    def put(self, path: Path, reader: pq.ParquetFile) -> None:
+        """Keeps a file open, and closes others where it is too many of them or their footers are too large."""
+        closed = []
+        with self._lock:
+            opened = self._open
+            opened[path] = reader
+            while len(opened) > 1 and (len(opened) > OPEN_READERS or self._footer_bytes() > READER_BYTES):
+                closed.append(opened.popitem(last=False)[1])
+        for each in closed:
+            each.close()
+
+    def forget(self, path: Path) -> None:
+        """Lets go of a file."""
+        with self._lock:
+            self._open.pop(path, None)
+
+    def _footer_bytes(self) -> int:
+        return sum([reader.metadata.serialized_size for reader in self._open.values()])
 
 
 _all_files: WeakSet[_Files] = WeakSet()
+_all_files_lock = threading.Lock()
 
 
 class _Readers(threading.local):
     def __init__(self) -> None:
-        self._files = _Files()
-        self.open = self._files.open
-        _all_files.add(self._files)
+        self.files = _Files()
+        with _all_files_lock:
+            _all_files.add(self.files)
 
 
 _readers = _Readers()
@@ -96,8 +124,10 @@ _readers = _Readers()
 
 def forget(path: Path) -> None:
     """Lets go of a file that nobody will read again, in every thread: what is mapped stays on disk."""
-    for files in list(_all_files):
-        files.open.pop(path, None)
+    with _all_files_lock:
+        every = list(_all_files)
+    for files in every:
+        files.forget(path)
     _footers.pop(path)
     forget_pages(path)
 
@@ -107,10 +137,8 @@ def open_reader(path: Path) -> pq.ParquetFile:
 
     Raises CorruptBlock if it is no Parquet file or gone.
     """
-    found = _readers.open.get(path)
+    found = _readers.files.get(path)
     if found is not None:
-        with suppress(KeyError):  # another thread was told to forget it
-            _readers.open.move_to_end(path)
         return found
     try:
         reader = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
@@ -118,21 +146,13 @@ def open_reader(path: Path) -> pq.ParquetFile:
         if not says_of_the_file(error):
             raise
         raise CorruptBlock(f"block {path}: {error}", path) from error
-    opened = _readers.open
-    opened[path] = reader
-    while len(opened) > 1 and (len(opened) > OPEN_READERS or _footer_bytes(opened) > READER_BYTES):
-        with suppress(KeyError):
-            opened.popitem(last=False)[1].close()
+    _readers.files.put(path, reader)
     return reader
 
 
 def says_of_the_file(error: Exception) -> bool:
     """Whether an error says something of a file's contents, or that it is gone: too many open files, say, does not."""
     return not isinstance(error, OSError) or error.errno in (None, errno.ENOENT)
-
-
-def _footer_bytes(opened: OrderedDict[Path, pq.ParquetFile]) -> int:
-    return sum([reader.metadata.serialized_size for reader in list(opened.values())])
 
 
 _footers: Kept[Path, Footer] = Kept(FOOTERS, FOOTER_BYTES)
