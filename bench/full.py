@@ -25,6 +25,8 @@ from bench.rows import ROWS
 from bench.server import MeasuredServer
 from bench.small_pushes import small_pushes
 from bench.starting import starts
+from bench.tail import live_tail
+from bench.volume import volumes
 
 TRIPLES = 500_000
 """Lines of each app: 1.5 M lines, 361 MB of payload."""
@@ -88,6 +90,7 @@ _LOAD = (
 _LAST = _named("last 100 lines")
 _ENTRIES = _named("log query of 5,000")
 _DASHBOARD = _named("dashboard")
+_VOLUMES = _named("volume")
 _COMPACTED = ("disk after compaction with index, of payload", "needle (id), all, compacted")
 _SCANS = _named("count ", "regex", "needle")
 _PARSING = (*(query.row for query in parsing()), everywhere().row)
@@ -103,7 +106,7 @@ def measure(inputs: Inputs) -> Iterator[Measured]:
 
 
 def _scenarios() -> tuple[Scenario, ...]:
-    asked = (*_SCANS, *_PARSING, *_LAST, *_ENTRIES, *_DASHBOARD)
+    asked = (*_SCANS, *_PARSING, *_LAST, *_ENTRIES, *_DASHBOARD, *_VOLUMES)
     small = _named("small pushes")
     return (
         Scenario(_named("start to ready", "idle RSS"), lambda inputs: starts(inputs.folder), everywhere=True),
@@ -122,6 +125,7 @@ def _scenarios() -> tuple[Scenario, ...]:
         Scenario(_named("ingest by JSON"), lambda inputs: iter([by_json(inputs.folder, inputs.lines)])),
         Scenario(_named("ingest by Forward"), lambda inputs: by_forward(inputs.folder, inputs.lines)),
         Scenario(_named("POST /log"), lambda inputs: iter([by_log(inputs.folder, inputs.lines)]), everywhere=True),
+        Scenario(_named("live tail"), lambda inputs: live_tail(inputs.folder, inputs.lines), everywhere=True),
         Scenario(_named("compaction: "), _beside_compaction),
         Scenario(_named("growth 0.3"), lambda inputs: growing_lines(inputs.folder, inputs.lines, inputs.pushed)),
         Scenario(_named("growth 10"), lambda inputs: growing_streams(inputs.folder, inputs.lines)),
@@ -139,6 +143,8 @@ def _all_lines(inputs: Inputs) -> Iterator[Measured]:
             yield from main_rows(min(loads, key=lambda made: made.cpu), inputs.pushed, floor)
         queries = scans(inputs.lines)
         yield from _queries(server, inputs, (*(one for one in queries if one.row not in _COMPACTED), *parsing()))
+        if inputs.any_of(_VOLUMES):
+            yield from volumes(server, inputs.lines)
         if inputs.any_of(_ENTRIES):
             yield many_entries(server, inputs.lines)
         with on(ALL, server):

@@ -88,6 +88,20 @@ ROWS = (
         means='`sum by (app) (count_over_time({env="prod"}[1m]))`, 50 steps, all lines',
     ),
     Row(
+        "volume by app, all",
+        SCAN,
+        0.1,
+        0.05,
+        means='index/volume of `{env="prod"}`, all lines, in blocks',
+    ),
+    Row(
+        "volume by pod, 50 steps, all",
+        SCAN,
+        0.1,
+        0.05,
+        means="index/volume_range, 30 series of 51 points",
+    ),
+    Row(
         "count with literal filter, all",
         SCAN,
         1.3,
@@ -186,6 +200,13 @@ ROWS = (
         18.6,
         means="the same, compacted and with the text index",
         part_of=_DISK,
+    ),
+    Row(
+        "patterns of lines, of the CPU of ingest",
+        "%",
+        15,
+        5,
+        means="CPU-seconds spent on what `/loki/api/v1/patterns` answers, over those of the first row's load",
     ),
     Row("peak RSS while loading", "MB", 500, 400, 700, 220, means="of the first row's server"),
     Row(
@@ -321,6 +342,14 @@ ROWS = (
         100,
         means="50 pushes a second of 100 lines while the 20 queries run at once again and again",
     ),
+    Row(
+        "live tail: entry to frame, median",
+        "ms",
+        20,
+        means="from when a push is made to when its lines are at a client's socket: 5,000 lines/s in pushes of 100, 20 "
+        'tails of 5 different queries, one of them `| json | level="error"`',
+    ),
+    Row("live tail: entry to frame, p99", "ms", 100, means="likewise"),
 )
 
 _BY_NAME = {row.name: row for row in ROWS}

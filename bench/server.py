@@ -158,7 +158,14 @@ class MeasuredServer:
 
     def compaction_cpu(self) -> float:
         """CPU-seconds that compaction took so far."""
-        name = "weir_compaction_cpu_seconds_total "
+        return self._counter("weir_compaction_cpu_seconds_total")
+
+    def patterns_cpu(self) -> float:
+        """CPU-seconds that patterns of lines took so far."""
+        return self._counter("weir_pattern_cpu_seconds_total")
+
+    def _counter(self, name: str) -> float:
+        name = f"{name} "
         text = self._request("GET", "/metrics", 200).decode()
         return float(next(line for line in text.splitlines() if line.startswith(name)).removeprefix(name))
 
