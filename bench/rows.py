@@ -327,14 +327,15 @@ ROWS = (
         1.3,
         1.1,
         means="50 pushes a second of 100 lines to a server that compacts 1.5 M lines, and to one that has the same and "
-        "does not; the best of 3 rounds of each, in turn",
+        "does not; all pushes of 5 turns of each together, a turn of one after one of the other",
     ),
     Row(
         "compaction: query CPU over that without",
         "x",
         1.3,
         1.1,
-        means="likewise the count with a literal filter, without the CPU of compaction's own thread",
+        means="in the same turns, the count with a literal filter over 1.5 M lines of another day, without the CPU of "
+        "compaction's own thread; the middle of the turns' ratios",
     ),
     Row(
         "dashboard: push p99 meanwhile",

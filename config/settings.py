@@ -170,6 +170,8 @@ class Query(_Group):
     """Bytes that one query may hold in memory; above it the query gets 400. 0: no limit."""
     result_cache_bytes: Size = 64 * MB
     """Bytes of results of metric queries over blocks that are kept for the next query, over all tenants. 0: none."""
+    max_exports: Positive = 4
+    """Exports (GET /weir/v1/export) that run at once; further ones get 429. They have no timeout."""
     log_slower_than: Duration = 5 * SECOND
     """A query that takes so long is logged with what it did, and kept for GET /weir/v1/queries/slow; 0: none is."""
 

@@ -10,6 +10,7 @@ from gateway import auth
 from gateway.admin import admin_routes
 from gateway.auth import ScopedRoute, SocketRoute, route
 from gateway.deletes import delete_routes
+from gateway.export.routes import export_routes
 from gateway.middleware import Requests
 from gateway.patterns.routes import pattern_routes
 from gateway.push.log import log
@@ -19,6 +20,7 @@ from gateway.query.routes import query_routes
 from gateway.state import Gateway
 from gateway.tail.door import tail_routes
 from gateway.websockets import not_found
+from gateway.why.routes import why_routes
 
 
 def routes() -> list[ScopedRoute]:
@@ -29,9 +31,11 @@ def routes() -> list[ScopedRoute]:
         route("/otlp/v1/logs", otlp_logs, ["POST"], auth.Scope.PUSH),
         route("/log", log, ["POST"], auth.Scope.PUSH),
         *query_routes(),
+        *export_routes(),
         *pattern_routes(),
         *tail_routes(),
         *delete_routes(),
+        *why_routes(),
         *admin_routes(),
     ]
 

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.auth import BadTenant, NoTenant, Scope
+from gateway.export.places import TooManyExports
 from gateway.push.errors import (
     BadField,
     IngestionBlocked,
@@ -67,6 +68,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (QueryCancelled, CLIENT_GONE),
     (ClientDisconnect, CLIENT_GONE),
     (TooManyQueries, 429),
+    (TooManyExports, 429),
     (VolumeDisabled, 404),
     (DeletesDisabled, 403),
     (NoTenant, 401),

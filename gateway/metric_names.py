@@ -86,7 +86,11 @@ HTTP = (
         "gauge",
         "1 while the limits of single tenants are those of their file, 0 when what it says now cannot be used.",
     ),
-    Spec("weir_overrides_changed_timestamp_seconds", "gauge", "When the limits of single tenants were last read, 0 if they have no file."),
+    Spec(
+        "weir_overrides_changed_timestamp_seconds",
+        "gauge",
+        "When the limits of single tenants were last read, 0 if they have no file.",
+    ),
     Spec("loki_panic_total", "counter", "Requests that ended in an unexpected exception."),
     Spec("loki_internal_log_messages_total", "counter", "Lines this server has logged.", ("level",)),
 )
@@ -207,6 +211,8 @@ QUERY = (
     Spec("loki_query_scheduler_queue_length", "gauge", "Queries waiting for a place."),
     Spec("weir_query_runs_total", "counter", "LogQL queries that were run: identical ones in flight are run once."),
     Spec("weir_query_joined_total", "counter", "LogQL queries that were answered with what an identical one came to."),
+    Spec("weir_query_slow_total", "counter", "Queries that took as long as query.log_slower_than."),
+    Spec("weir_query_stopped_total", "counter", "Queries that were stopped by who asked for it."),
     Spec("weir_result_cache_hits_total", "counter", "Row groups whose part in a metric query was known."),
     Spec("weir_result_cache_misses_total", "counter", "Row groups whose part in a metric query had to be made."),
     Spec("weir_result_cache_bytes", "gauge", "Bytes of results kept, of query.result_cache_bytes."),

@@ -337,6 +337,8 @@ class _GatewayCollector(Collector):
         yield _gauge("loki_query_scheduler_queue_length", {(): gateway.queries.waiting})
         yield _gauge("weir_query_runs_total", {(): gateway.runs.begun})
         yield _gauge("weir_query_joined_total", {(): gateway.runs.joined})
+        yield _gauge("weir_query_slow_total", {(): gateway.slow.count})
+        yield _gauge("weir_query_stopped_total", {(): gateway.running.stopped})
         yield _gauge("weir_result_cache_hits_total", {(): gateway.results.hits})
         yield _gauge("weir_result_cache_misses_total", {(): gateway.results.misses})
         yield _gauge("weir_result_cache_bytes", {(): gateway.results.used})

@@ -275,6 +275,7 @@ class _Server:
         was_cut = await self._drain(deadline)
         code = await self._close_store(opening, deadline)
         gateway.queries.close()
+        gateway.exports.close()
         event(_log, logging.INFO, "stopped", cut=was_cut)
         return 1 if was_cut else code
 

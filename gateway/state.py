@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from config.settings import Settings
 from gateway.auth import Scope, ScopedRoute
 from gateway.commits import Commits
+from gateway.export.places import Places
 from gateway.forward.figures import ForwardFigures
 from gateway.patterns.book import PatternBook
 from gateway.query.pool import QueryPool
@@ -309,6 +310,7 @@ class Gateway:
         patterns: of the lines that are stored.
         tails: live tails.
         overrides: how reading the limits of tenants again went.
+        exports: places for exports.
     """
 
     settings: Settings
@@ -330,12 +332,14 @@ class Gateway:
     patterns: PatternBook = field(init=False)
     tails: Tails = field(default_factory=Tails)
     overrides: OverridesFigures = field(default_factory=OverridesFigures)
+    exports: Places = field(init=False)
     _store: LogStore | None = None
 
     def __post_init__(self) -> None:
         """As much is kept as the settings say."""
         self.results = ResultCache(self.settings.query.result_cache_bytes)
         self.patterns = PatternBook(self.settings.patterns)
+        self.exports = Places(self.settings.query.max_exports)
 
     @property
     def store(self) -> LogStore:

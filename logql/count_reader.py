@@ -85,6 +85,7 @@ class CountReader:
             key = self._results.key(unit)
             kept = self._results.get(key)
             if isinstance(kept, KeptCounts):
+                self._reader.from_cache()
                 self.counter.add(kept.within(self.counter.steps, self._parts.sets.number))
             else:
                 yield unit, key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 from logql.aggregate import aggregated, check_enabled
@@ -229,7 +230,7 @@ class _Query:
             extractor = Extractor(node, grouping)
         countable = is_countable(node, extractor)
         if self.reader.explanation is not None:
-            self.reader.explanation.plans.append(_plan_text(node, extractor, countable=countable))
+            self.reader.explanation.plan(partial(_plan_text, node, extractor, countable=countable))
         series: VectorSource = self._counted(node, grouping, extractor) if countable else self._sampled(node, extractor)
         self.most_series = max(self.most_series, len(series.labels))
         return Absence(series, _absent_labels(node)) if node.op == "absent_over_time" else series

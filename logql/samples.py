@@ -36,7 +36,7 @@ def read_samples(
     """
     results = UnitResults(reader.cache, node, extractor.grouping, start, end)
     own, wider = SampleReader(reader, extractor, most), SampleReader(reader, extractor, most)
-    reading = _Reading(results, SampleCollector(reader.budget), own, wider, start, end)
+    reading = _Reading(reader, results, SampleCollector(reader.budget), own, wider, start, end)
     units = reading.unknown(reader.units(node.range.log.matchers, start, end, Direction.FORWARD))
     # The scalar stages hold the GIL: a second thread would only slow them down.
     made = in_order(reading.made, units) if extractor.by_columns else ((item, reading.made(item)) for item in units)
@@ -72,6 +72,7 @@ class _Reading:
 
     def __init__(
         self,
+        reader: UnitReader,
         results: UnitResults,
         found: SampleCollector,
         own: SampleReader,
@@ -81,6 +82,7 @@ class _Reading:
     ) -> None:
         """`wider` is for what lies before and after the query's range: none of its label sets."""
         self.found = found
+        self._reader = reader
         self._results = results
         self._own = own
         self._wider = wider
@@ -93,6 +95,7 @@ class _Reading:
             key = self._results.key(unit)
             kept = self._results.get(key)
             if isinstance(kept, KeptSamples):
+                self._reader.from_cache()
                 self._collect(unit, kept)
             else:
                 yield unit, key

@@ -50,6 +50,8 @@ class UnitReader:
         self._lock = Lock()
         self._memory = Reading()
         self._blocks = Reading()
+        if explanation is not None:
+            explanation.watch(self.so_far)
 
     def units(self, matchers: Sequence[Matcher], start: int, end: int, direction: Direction) -> Iterator[Unit]:
         """The units of a scan in its order. Asks before each whether the query is still wanted."""
@@ -100,6 +102,15 @@ class UnitReader:
                 self._memory += reading
             else:
                 self._blocks += reading
+
+    def from_cache(self) -> None:
+        """What an earlier query came to answered a unit; noted if something is to be told of the query."""
+        if self.explanation is not None:
+            self.explanation.from_cache()
+
+    def so_far(self) -> Reading:
+        """What was read up to now. For any thread."""
+        return self._memory + self._blocks
 
     def passed(self, lines: int) -> None:
         """Counts entries that came through the pipeline."""

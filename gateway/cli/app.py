@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import compact, deletes, files, reads, retention, server
+from gateway.cli import compact, deletes, export, files, imports, queries, reads, retention, server, volumes, why
 
 app = typer.Typer(
     name="weir",
@@ -31,6 +31,12 @@ app.command("retention", rich_help_panel=_KEEP)(retention.retention)
 app.command("query", rich_help_panel=_ASK)(reads.query)
 app.command("labels", rich_help_panel=_ASK)(reads.labels)
 app.command("series", rich_help_panel=_ASK)(reads.series)
+app.command("export", rich_help_panel=_ASK)(export.export)
+app.command("volume", rich_help_panel=_ASK)(volumes.volume)
+app.command("stats", rich_help_panel=_ASK)(volumes.stats)
+app.command("why", rich_help_panel=_ASK)(why.why)
+app.command("queries", rich_help_panel=_ASK)(queries.queries)
+app.command("import", rich_help_panel=_ASK)(imports.import_)
 app.add_typer(deletes.app, name="delete", rich_help_panel=_ASK)
 app.command("version")(server.version)
 

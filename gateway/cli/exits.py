@@ -33,7 +33,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "A flag, an argument or the configuration is wrong. Nothing was asked of a server.",
     Exit.UNREACHABLE: "No answer: nobody listens at the address, or the connection broke or timed out.",
     Exit.PARTIAL: "Some of the answer was printed but not all: a later page failed, the server answered with warnings, "
-    "or the output could not be written.",
+    "or the output could not be written; or some lines of an import were refused.",
     Exit.INTERRUPTED: "Stopped with Ctrl-C.",
 }
 

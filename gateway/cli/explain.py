@@ -12,6 +12,7 @@ _REASONS = {
     "metadataSufficed": "only structured metadata was wanted",
     "timesSufficed": "times were enough",
     "totalsSufficed": "totals of a footer were enough",
+    "keptSufficed": "what an earlier query came to was enough",
     "outOfTime": "out of the time range",
     "noMatchingStream": "no matching stream in the time range",
     "limitReached": "the limit was reached without them",
@@ -39,15 +40,14 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield from _table(("Entries", ""), [(each.step, f"{each.entries:,}") for each in explanation.entries])
     yield ""
-    taken = [
-        (each.stage, f"{each.seconds * 1000:,.1f}", f"{each.cpu_seconds * 1000:,.1f}") for each in explanation.stages
-    ]
-    total = (
-        "all threads",
-        f"{sum(each.seconds for each in explanation.stages) * 1000:,.1f}",
-        f"{sum(each.cpu_seconds for each in explanation.stages) * 1000:,.1f}",
-    )
-    yield from _table(("Time", "ms", "CPU ms"), [*taken, total])
+    stages = explanation.stages
+    taken = [(each.stage, each.seconds, each.cpu_seconds or 0.0) for each in stages]
+    taken.append(("all threads", sum(each[1] for each in taken), sum(each[2] for each in taken)))
+    rows = [(name, f"{seconds * 1000:,.1f}", f"{cpu * 1000:,.1f}") for name, seconds, cpu in taken]
+    if stages and all(each.cpu_seconds is None for each in stages):
+        yield from _table(("Time", "ms"), [row[:2] for row in rows])
+    else:
+        yield from _table(("Time", "ms", "CPU ms"), rows)
 
 
 def _plan(plan: Plan) -> Iterator[str]:

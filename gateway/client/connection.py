@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,6 +25,23 @@ class Answer:
     """What a server answered; names of headers in any case."""
 
     body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of a POST: the status, the answer's text if that is outside 2xx, headers with names in any case."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An answer that is coming; names of headers in any case."""
+
+    chunks: Iterator[bytes]
     headers: Mapping[str, str]
 
 
@@ -109,6 +127,38 @@ class Connection:
         if response.is_success:
             return Answer(response.content, response.headers)
         raise ServerRefused(response.status_code, _refusal(response))
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Posted:
+        """The answer to a POST with a body, whatever its status; may be called by several threads at once.
+
+        Raises:
+            Unreachable: no whole answer came.
+        """
+        try:
+            response = self._client.post(path, content=body, headers=dict(headers))
+        except self._httpx.TimeoutException as error:
+            raise Unreachable(f"{self._where()} did not answer in time") from error
+        except (self._httpx.TransportError, self._httpx.DecodingError) as error:
+            raise Unreachable(f"cannot reach {self._where()}: {error}") from error
+        return Posted(response.status_code, "" if response.is_success else _refusal(response), response.headers)
+
+    @contextmanager
+    def stream(self, path: str, params: Sequence[tuple[str, str]]) -> Iterator[Incoming]:
+        """A 2xx answer to a GET, taken as it comes; arguments and errors as of `send`.
+
+        It is not compressed. What comes after it has begun raises the same errors.
+        """
+        try:
+            asked = self._client.stream("GET", path, params=list(params), headers={"Accept-Encoding": "identity"})
+            with asked as response:
+                if not response.is_success:
+                    response.read()
+                    raise ServerRefused(response.status_code, _refusal(response))
+                yield Incoming(response.iter_raw(), response.headers)
+        except self._httpx.TimeoutException as error:
+            raise Unreachable(f"{self._where()} did not answer in time") from error
+        except self._httpx.TransportError as error:
+            raise Unreachable(f"the connection to {self._where()} broke: {error}") from error
 
     def _where(self) -> str:
         """The address without its password."""

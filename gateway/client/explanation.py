@@ -62,11 +62,11 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True, rename="camel"):
-    """Seconds of a stage: of all threads that worked on it, and of their processors."""
+    """Seconds of a stage: of all threads that worked on it, and of their processors; None: those were not measured."""
 
     stage: str
     seconds: float
-    cpu_seconds: float
+    cpu_seconds: float | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):

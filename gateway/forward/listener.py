@@ -248,6 +248,7 @@ class ForwardListener:
 
     def _tell(self, reason: str, text: str, client: str) -> None:
         self._figures.closed[reason] += 1
+        self._intake.lost(reason, text, client.rpartition(":")[0] or client)
         event(_log, logging.WARNING, f"forward connection closed: {text}", reason=reason, client=client)
 
     # -- the end

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 
 from config.limits import Limits
 from gateway.push.errors import InvalidEntries, PushError, PushFailed, RateLimited
-from gateway.push.refusals import Refusals, byte_size, go_time, rfc3339
+from gateway.push.refusals import Refusals, RefusedRows, byte_size, go_time, rfc3339
 from gateway.push.streams import Pushed, Refusal, Refused, StreamRules, TenantStreams
 from storage.batch import I64, Batch, Mask
 from storage.labels import labels_text
@@ -39,9 +40,10 @@ def refuse_unset_times(batch: Batch, sizes: I64, refusals: Refusals) -> tuple[Ma
     if not len(batch) or int(batch.ts.min()) > 0:
         return None, None
     unset = batch.ts <= 0
-    refusals.count("timestamp_before_epoch", int(unset.sum()), int(sizes[unset].sum()))
     first = int(batch.ts[int(np.argmax(unset))]) // _MILLISECOND
     text = f"rpc error: code = Unknown desc = failed to create stream: no schema config found for time {first}"
+    rows = RefusedRows(batch, np.flatnonzero(unset), lambda _: text)
+    refusals.count("timestamp_before_epoch", len(rows.rows), int(sizes[unset].sum()), rows)
     return ~unset, PushFailed(text)
 
 
@@ -81,7 +83,7 @@ def admit(
         rows = order[span]
         is_late = refused.reason is Refusal.TOO_FAR_BEHIND
         kept[rows[refused.late.rows] if is_late and refused.late is not None else rows] = False
-        _count(push, refused, refusals)
+        _count(push, refused, refusals, RefusedRows(batch, rows, _teller(push, refused, tenant, limits)))
         if error is None:
             error = _error(push, refused, tenant, limits)
     return kept, error
@@ -96,13 +98,19 @@ def _by_stream(batch: Batch) -> tuple[I64, list[int]]:
     return order, [0, *starts.tolist(), len(stream)]
 
 
-def _count(push: Pushed, refused: Refused, refusals: Refusals) -> None:
+def _teller(push: Pushed, refused: Refused, tenant: str, limits: Limits) -> Callable[[int], str]:
+    return lambda _: str(_error(push, refused, tenant, limits))
+
+
+def _count(push: Pushed, refused: Refused, refusals: Refusals, rows: RefusedRows) -> None:
+    """`rows`: those of the stream, in its order."""
     late, late_bytes = 0, 0
     if refused.late is not None:
-        late, late_bytes = len(refused.late.rows), int(push.sizes[refused.late.rows].sum())
-        refusals.count(Refusal.TOO_FAR_BEHIND, late, late_bytes)
+        at = refused.late.rows
+        late, late_bytes = len(at), int(push.sizes[at].sum())
+        refusals.count(Refusal.TOO_FAR_BEHIND, late, late_bytes, RefusedRows(rows.batch, rows.rows[at], rows.told))
     if refused.reason is not Refusal.TOO_FAR_BEHIND:
-        refusals.count(refused.reason, len(push.ts) - late, int(push.sizes.sum()) - late_bytes)
+        refusals.count(refused.reason, len(push.ts) - late, int(push.sizes.sum()) - late_bytes, rows)
 
 
 def _error(push: Pushed, refused: Refused, tenant: str, limits: Limits) -> PushError:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from config.limits import Limits
 from gateway.push.kernels.entries import measure_entries
 from gateway.push.metadata import has_metadata, metadata_sizes
-from gateway.push.refusals import Mutation, Refusals, rfc3339
+from gateway.push.refusals import Mutation, Refusals, RefusedRows, rfc3339
 from storage.batch import I32, I64, Batch, Mask, texts_from_arrow
 from storage.labels import labels_text
 
@@ -167,8 +167,14 @@ def refuse_entries(batch: Batch, entry_sizes: I64, found: Faults, limits: Limits
     faults = found.kinds[wrong]
     lines = np.bincount(faults, minlength=len(Fault))
     sizes = np.bincount(faults, entry_sizes[wrong], minlength=len(Fault))
+
+    def told(row: int) -> str:
+        labels = labels_text(batch.streams[int(batch.stream[row])])
+        return _text(Fault(int(found.kinds[row])), labels, int(found.details[row]), limits, now)
+
     for fault in map(Fault, np.flatnonzero(lines).tolist()):
-        refusals.count(REASONS[fault], int(lines[fault]), int(sizes[fault]))
+        refused = RefusedRows(batch, wrong[faults == fault], told)
+        refusals.count(REASONS[fault], int(lines[fault]), int(sizes[fault]), refused)
     streams, details = batch.stream[wrong], found.details[wrong]
     order = np.lexsort((details, faults, streams))  # stable: the first of equal ones stays first
     keys = np.stack((streams, faults, details))[:, order]

@@ -22,6 +22,7 @@ from gateway.push.log_entries import MAX_ENTRY, LogEntries, read_entries
 from gateway.push.otlp_encodings import unwrapped, unwrapped_size
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
+from gateway.rejected.noting import note_entries, note_lines
 from gateway.state import Gateway
 
 MAX_REASONS = 100
@@ -60,8 +61,10 @@ async def _take_in(request: Request, gateway: Gateway, asked: Asked, room: Room)
         entries, verdict = _taken(body, asked, gateway)
     else:
         entries, verdict = await to_thread.run_sync(_taken, body, asked, gateway, limiter=decoding)
+    note_entries(request, gateway.rejected, sender.tenant, entries.refused)
     if verdict is not None and entries.batch is not None:
         count_push(gateway.metrics, sender, entries.batch, verdict)
+        note_lines(request, gateway.rejected, sender.tenant, sender.format, verdict)
         if verdict.batch is not None:
             await gateway.commits.put(store, sender.tenant, verdict.batch, None)
         if verdict.error is not None:

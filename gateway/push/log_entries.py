@@ -29,6 +29,8 @@ MAX_SERVICE = 100
 """Characters of a service."""
 MAX_ENTRY = 50 << 10
 """Bytes of one entry's JSON."""
+_BEGINNING = 256
+"""Bytes of a refused entry that are kept, for who looks for it."""
 BODY = "body"
 """What the answer names where it is no single field that is wrong."""
 
@@ -45,10 +47,19 @@ _encode = msgspec.json.encode
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An entry that is not stored: its index in the body, and why."""
+    """An entry that is not stored.
+
+    Attributes:
+        index: in the body.
+        reason: why.
+        beginning: of its JSON.
+        size: bytes of its JSON.
+    """
 
     index: int
     reason: BadField
+    beginning: bytes = b""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +107,9 @@ def read_entries(body: bytes, media: str, limits: Limits, max_bulk: int, now: in
         try:
             newest = adding.add(piece)
         except BadField as wrong:
-            refused.append(Refused(index, wrong))
+            # Its frames hold the body, and this list: it would stay in memory until the garbage collector comes.
+            wrong.__traceback__ = wrong.__context__ = None
+            refused.append(Refused(index, wrong, piece[:_BEGINNING], len(piece)))
     if index < 0:
         raise BadField(BODY, "no entries")
     return LogEntries(builder.build() if len(builder) else None, tuple(refused), bulk=True, newest=newest)

@@ -21,10 +21,11 @@ from gateway.push.bodies import Room, length_said, read_body
 from gateway.push.counting import Sender, count_push
 from gateway.push.decode import decode_push
 from gateway.push.encodings import decoded_size
-from gateway.push.errors import MalformedPush, NoStreams
+from gateway.push.errors import MalformedPush, NoStreams, RateLimited
 from gateway.push.joining import MEDIA, stored_together
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
+from gateway.rejected.noting import note_lines
 from gateway.state import Gateway
 from storage import BatchId, Receipt, batch_digest
 from storage.batch import Batch
@@ -82,8 +83,12 @@ async def _push(request: Request, gateway: Gateway, asked: _Asked, room: Room) -
         raise
     batch, verdict, identity = taken
     count_push(gateway.metrics, sender, batch, verdict)
+    note_lines(request, gateway.rejected, sender.tenant, sender.format, verdict)
     receipt = _NOTHING
     if verdict.batch is not None:
+        if isinstance(verdict.error, RateLimited):
+            # The others of the batch are to come again, and would be taken for stored.
+            identity = None
         receipt = await gateway.commits.put(store, sender.tenant, verdict.batch, identity)
     if verdict.error is not None:
         raise verdict.error

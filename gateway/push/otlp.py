@@ -23,6 +23,7 @@ from gateway.push.otlp_proto import decode_otlp
 from gateway.push.otlp_rules import compiled
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
+from gateway.rejected.noting import note_lines
 from gateway.state import Gateway
 from storage.batch import Batch
 
@@ -64,6 +65,7 @@ async def _take_in(request: Request, gateway: Gateway, asked: Asked, room: Room)
         gateway.metrics.push_without_streams(sender.tenant, validated=False)
         raise
     count_push(gateway.metrics, sender, batch, verdict)
+    note_lines(request, gateway.rejected, sender.tenant, sender.format, verdict)
     if verdict.batch is not None:
         await gateway.commits.put(store, sender.tenant, verdict.batch, None)
     if verdict.error is not None:

@@ -21,6 +21,12 @@ class TokenBucket:
     tokens: float | None = None
     at: int = 0
 
+    def left(self, now: int, rate: float, burst: float) -> float:
+        """Tokens that could be taken now; arguments as of take."""
+        if self.tokens is None:
+            return burst
+        return min(burst, self.tokens + max(0, now - self.at) * rate / _SECOND)
+
     def take(self, amount: int, now: int, rate: float, burst: float) -> bool:
         """Takes `amount` tokens if there are as many, else none.
 

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from storage.batch import I64, Batch
+
 _SECOND = 1_000_000_000
+
+
+SHOWN = 4
+"""Times that refused rows are noted of one push and reason: who looks at them looks at no more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefusedRows:
+    """Which entries were refused for a reason, for who wants to see some of them.
+
+    Attributes:
+        batch: they are of.
+        rows: int64[m], m > 0.
+        told: the text for one of the rows.
+    """
+
+    batch: Batch
+    rows: I64
+    told: Callable[[int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +38,13 @@ class Discard:
         reason: the metric's label.
         lines: entries.
         bytes: of lines and structured metadata.
+        rows: some of them.
     """
 
     reason: str
     lines: int
     bytes: int
+    rows: tuple[RefusedRows, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +73,16 @@ class Refusals:
     sanitised: int = 0
     _texts: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _rows: dict[str, list[RefusedRows]] = field(default_factory=dict)
 
-    def count(self, reason: str, lines: int, size: int) -> None:
-        """Counts `lines` entries of `size` bytes as refused for `reason`."""
+    def count(self, reason: str, lines: int, size: int, rows: RefusedRows | None = None) -> None:
+        """Counts `lines` entries of `size` bytes as refused for `reason`; `rows` says which they are."""
         seen = self._counts.get(reason, (0, 0))
         self._counts[reason] = (seen[0] + lines, seen[1] + size)
+        if rows is not None:
+            noted = self._rows.setdefault(reason, [])
+            if len(noted) < SHOWN:
+                noted.append(rows)
 
     def tell(self, text: str, times: int = 1) -> None:
         """Adds `times` refusals that have this text."""
@@ -73,7 +101,10 @@ class Refusals:
 
     def discards(self) -> Iterable[Discard]:
         """What was refused, by reason."""
-        return (Discard(reason, lines, size) for reason, (lines, size) in self._counts.items())
+        return (
+            Discard(reason, lines, size, tuple(self._rows.get(reason, ())))
+            for reason, (lines, size) in self._counts.items()
+        )
 
 
 def rfc3339(ns: int) -> str:

@@ -132,6 +132,12 @@ class TenantStreams:
         with self._lock:
             return self._tenant(tenant, now).bucket.take(amount, now, rate, burst)
 
+    def bytes_left(self, tenant: str, now: int, rate: float, burst: float) -> float:
+        """Bytes that the tenant could send now, at most `burst`; arguments as of take_bytes. Takes none."""
+        with self._lock:
+            state = self._tenants.get(tenant)
+            return burst if state is None else state.bucket.left(now, rate, burst)
+
     def admit(self, tenant: str, pushed: Sequence[Pushed], now: int, rules: StreamRules) -> list[Refused | None]:
         """Decides about each stream of a push, in order, and remembers what was accepted.
 

@@ -6,6 +6,7 @@ Entries are looked at by column; Python loops run per stream and per different e
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from gateway.push.known_streams import Known, known_streams
 from gateway.push.label_checks import blocked_error, labels_error, missing_labels_error
 from gateway.push.levels import DETECTED_LEVEL
 from gateway.push.metadata import drop_empty_values, metadata_sizes, put_column, sanitise
-from gateway.push.refusals import Discard, Mutation, Refusals
+from gateway.push.refusals import SHOWN, Discard, Mutation, Refusals, RefusedRows
 from gateway.push.streams import TenantStreams
 from storage.batch import I64, Batch, Column, Labels, Mask
 from storage.rows import renumber, take_rows
@@ -102,8 +103,10 @@ def _validate(
     if limits.ingestion_rate_mb:
         size, rate, burst = int(sizes.sum()), limits.ingestion_rate_mb * _MIB, limits.ingestion_burst_size_mb * _MIB
         if not states.take_bytes(tenant, size, now, rate, burst):
-            refusals.count("rate_limited", len(batch), size)
-            return None, ingestion_rate_error(tenant, limits, len(batch), size)
+            limited = ingestion_rate_error(tenant, limits, len(batch), size)
+            every = RefusedRows(batch, np.arange(len(batch)), lambda _: str(limited))
+            refusals.count("rate_limited", len(batch), size, every)
+            return None, limited
     unset: PushError | None = None
     if checked.oldest <= 0:
         batch, sizes, unset = _keep(batch, sizes, *refuse_unset_times(batch, sizes, refusals))
@@ -147,21 +150,28 @@ def _check_streams(
     if blocked is None and not limits.enforced_labels and known.are_sound:
         return batch, None
     refused: dict[int, str] = {}
+    texts: dict[int, str] = {}
     for number, labels in enumerate(batch.streams):
         wrong = labels_error(labels, limits)
         if wrong is None and limits.enforced_labels:
             wrong = missing_labels_error(labels, tenant, limits)
         if wrong is not None:
-            refused[number], text = wrong
-            refusals.tell(text)
+            refused[number], texts[number] = wrong
+            refusals.tell(texts[number])
         elif blocked is not None:
-            refused[number] = "blocked_ingestion"
+            refused[number], texts[number] = "blocked_ingestion", str(blocked)
     if not refused:
         return batch, None
     lines = np.bincount(batch.stream, minlength=len(batch.streams))
     sizes = np.bincount(batch.stream, batch.lines.lengths + metadata_sizes(batch)[0], minlength=len(batch.streams))
+    shown: Counter[str] = Counter()
     for number, reason in refused.items():
-        refusals.count(reason, int(lines[number]), int(sizes[number]))
+        rows = None
+        if lines[number] and shown[reason] < SHOWN:
+            shown[reason] += 1
+            of_stream = np.flatnonzero(batch.stream == number)
+            rows = RefusedRows(batch, of_stream, lambda row: texts[int(batch.stream[row])])
+        refusals.count(reason, int(lines[number]), int(sizes[number]), rows)
     stay = np.ones(len(batch.streams), np.bool_)
     stay[list(refused)] = False
     kept = _with_used_streams(take_rows(batch, np.flatnonzero(stay[batch.stream])))

@@ -40,8 +40,37 @@ class QueryCancelled(Exception):  # noqa: N818 - named for what happened
         super().__init__("the request was cancelled by the client")
 
 
+class QueryStopped(Exception):  # noqa: N818 - named for what happened
+    """Somebody stopped the query (422: no client tries that again, as it would not get what it asks for)."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"the query was stopped: somebody asked for it with DELETE /weir/v1/queries/{number}")
+        self.number = number
+
+
+class UnknownQuery(Exception):  # noqa: N818 - named for what happened
+    """No query of that id is waiting or running (404)."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"no query {number!r} is waiting or running: it has ended, or never was")
+
+
 class TooManyQueries(Exception):  # noqa: N818 - named for what happened
     """More queries wait than the queue holds (429)."""
 
     def __init__(self) -> None:
         super().__init__("too many outstanding requests")
+
+
+class DeletesDisabled(Exception):  # noqa: N818 - a state an operator set
+    """The tenant's deletion_mode is `disabled` (403); the text is Loki's."""
+
+    def __init__(self) -> None:
+        super().__init__("deletion is not available for this tenant")
+
+
+class VolumeDisabled(Exception):  # noqa: N818 - named for what happened
+    """The tenant's volume endpoints are off (404); the text is Loki's."""
+
+    def __init__(self) -> None:
+        super().__init__("not found")

@@ -46,53 +46,57 @@ class Explainer:
 
     def member(self) -> bytes:
         """The object as it is now, with its key and the comma before: what stands after `stats`."""
-        return b',"explain":%b' % msgspec.json.encode(self._object())
+        return b',"explain":%b' % msgspec.json.encode(explained(self._expr, self._explanation, self._stats))
 
-    def _object(self) -> dict[str, Any]:
-        found, stats = self._explanation, self._stats
-        survey, units, lines, steps = found.survey, found.units(), found.lines(), found.steps()
-        return {
-            "query": str(self._expr),
-            "plans": [
-                {
-                    "of": plan.text,
-                    "selector": plan.selector,
-                    "stages": [_stage(stage) for stage in plan.stages],
-                    "made": _by(by_columns=plan.by_columns),
-                }
-                for plan in found.plans
-            ],
-            "streams": {"considered": survey.streams, "matching": survey.streams_matching},
-            "blocks": {
-                "considered": survey.blocks,
-                "skipped": {"outOfTime": survey.blocks_out_of_time, "noMatchingStream": survey.blocks_without_streams},
+
+def explained(expr: Expr, explanation: Explanation, stats: Stats) -> dict[str, Any]:
+    """What is known of a query, as JSON has it; `stats` of what it took so far."""
+    found = explanation
+    survey, units, lines, steps = found.survey, found.units(), found.lines(), found.steps()
+    return {
+        "query": str(expr),
+        "plans": [
+            {
+                "of": plan.text,
+                "selector": plan.selector,
+                "stages": [_stage(stage) for stage in plan.stages],
+                "made": _by(by_columns=plan.by_columns),
+            }
+            for plan in found.plans
+        ],
+        "streams": {"considered": survey.streams, "matching": survey.streams_matching},
+        "blocks": {
+            "considered": survey.blocks,
+            "skipped": {"outOfTime": survey.blocks_out_of_time, "noMatchingStream": survey.blocks_without_streams},
+        },
+        "units": {
+            "considered": survey.groups + survey.runs,
+            "read": {"blocks": units.lines_of_blocks, "memory": units.lines_of_memory},
+            "linesNotRead": {
+                "metadataSufficed": units.metadata,
+                "timesSufficed": units.times,
+                "totalsSufficed": units.totals,
+                **({"keptSufficed": units.cached} if found.light else {}),
             },
-            "units": {
-                "considered": survey.groups + survey.runs,
-                "read": {"blocks": units.lines_of_blocks, "memory": units.lines_of_memory},
-                "linesNotRead": {
-                    "metadataSufficed": units.metadata,
-                    "timesSufficed": units.times,
-                    "totalsSufficed": units.totals,
-                },
-                "skipped": {
-                    "outOfTime": survey.runs_out_of_time,
-                    "noMatchingStream": survey.groups_without_rows,
-                    "limitReached": units.unread,
-                },
+            "skipped": {
+                "outOfTime": survey.runs_out_of_time,
+                "noMatchingStream": survey.groups_without_rows,
+                "limitReached": units.unread,
             },
-            "lines": {"read": lines.lines, "bytes": lines.line_bytes, "compressedBytes": lines.compressed_bytes},
-            "entries": [
-                {"step": "matched by streams and time", "entries": stats.lines},
-                *({"step": step, "entries": entries} for step, entries in steps.items()),
-                {"step": "came through", "entries": stats.post_filter_lines},
-                {"step": "returned", "entries": stats.entries_returned},
-            ],
-            "stages": [
-                {"stage": stage, "seconds": round(taken.wall, 6), "cpuSeconds": round(taken.cpu, 6)}
-                for stage, taken in found.seconds().items()
-            ],
-        }
+        },
+        "lines": {"read": lines.lines, "bytes": lines.line_bytes, "compressedBytes": lines.compressed_bytes},
+        "entries": [
+            {"step": "matched by streams and time", "entries": stats.lines},
+            *({"step": step, "entries": entries} for step, entries in steps.items()),
+            {"step": "came through", "entries": stats.post_filter_lines},
+            {"step": "returned", "entries": stats.entries_returned},
+        ],
+        "stages": [
+            {"stage": stage, "seconds": round(taken.wall, 6)}
+            | ({} if found.light else {"cpuSeconds": round(taken.cpu, 6)})
+            for stage, taken in found.seconds().items()
+        ],
+    }
 
 
 def _stage(stage: StageText) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway.query.errors import QueryCancelled, QueryTimeout, TooManyQueries
+from gateway.query.errors import QueryCancelled, QueryStopped, QueryTimeout, TooManyQueries
+from logql.stats import Reading
 
 T = TypeVar("T")
 
@@ -22,17 +23,45 @@ MAX_WAITING = 2048
 
 
 class Ticket:
-    """One query's right to go on. Made on the event loop, checked on a worker thread."""
+    """One query's right to go on. Made on the event loop, checked on a worker thread.
 
-    __slots__ = ("_deadline", "_gone")
+    Attributes:
+        at_work: whether it holds a place: its thread has not ended.
+        so_far: what it has read, if somebody said how to know.
+    """
+
+    __slots__ = ("_deadline", "_ended", "_gone", "_stopped", "at_work", "so_far")
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._gone = False
+        self._stopped: QueryStopped | None = None
+        self._ended: Callable[[], None] | None = None
+        self.at_work = False
+        self.so_far: Callable[[], Reading] = Reading
 
     def cancel(self) -> None:
         """The client has gone: the next check raises."""
         self._gone = True
+
+    def stop(self, why: QueryStopped) -> None:
+        """Somebody wants it to end: the next check raises."""
+        self._stopped = why
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the next check raises, but for the deadline."""
+        return self._gone or self._stopped is not None
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Has `call` called on the event loop when its thread has ended."""
+        self._ended = call
+
+    def gives_back(self) -> None:
+        """Its thread has ended."""
+        self.at_work = False
+        if self._ended is not None:
+            self._ended()
 
     @property
     def left(self) -> float:
@@ -43,9 +72,12 @@ class Ticket:
         """Returns while the query may go on.
 
         Raises:
+            QueryStopped: somebody wants it to end.
             QueryCancelled: the client has gone.
             QueryTimeout: the deadline has passed.
         """
+        if self._stopped is not None:
+            raise QueryStopped(self._stopped.number)  # one for each thread and request that it is raised in
         if self._gone:
             raise QueryCancelled
         if time.monotonic() >= self._deadline:
@@ -79,9 +111,11 @@ class QueryPool:
             QueryTimeout: the deadline passed while waiting or working.
         """
         await self._take_place(ticket)
+        ticket.at_work = True
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, _checked(ticket, work))
         future.add_done_callback(self._give_back)
+        future.add_done_callback(lambda _: ticket.gives_back())
         try:
             done, _ = await asyncio.wait({future}, timeout=ticket.left)
         except asyncio.CancelledError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import failure
-from gateway.logs import describe, event
+from gateway.logs import describe
 from gateway.query.answer import answer_of
 from gateway.query.asked import Query, read_instant, read_legacy, read_range
 from gateway.query.encode import encoding_flags, streams_answer
@@ -20,20 +19,19 @@ from gateway.query.encode_legacy import legacy_answer
 from gateway.query.encode_metrics import matrix_answer, scalar_answer, vector_answer
 from gateway.query.errors import BadParameter
 from gateway.query.evaluate import Result, Terms, evaluate, missing
-from gateway.query.explain import Explainer, wants_explanation
+from gateway.query.explain import Explainer, explained, wants_explanation
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
 from gateway.query.request import read_form, takes_gzip
+from gateway.query.running import About
 from gateway.query.several import reader_of
+from gateway.query.slow import SlowQuery
 from gateway.query.tags import clean_tags, wants_partial
 from gateway.query.work import run_for, run_shared
 from gateway.state import Gateway
-from logql import Explanation, LogResult, Matrix, Scalar, Stats, TimedStage, Vector, span
+from logql import Explanation, Expr, LogResult, Matrix, Scalar, Stats, TimedStage, Vector, span
 
-_log = logging.getLogger("weir.query")
-
-SLOW = 5.0
-"""Seconds from which a query is logged even if it went well."""
+_NS_PER_SECOND = 1_000_000_000
 
 _LOGGED = ("start", "end", "since", "time", "step", "limit", "direction")
 """Parameters that a logged query is shown with."""
@@ -58,10 +56,23 @@ class _Door:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a query came: written by its worker thread, read when it has ended or was given up."""
+    """How far a query came: written by its worker thread, read when it has ended or was given up.
+
+    Attributes:
+        kind: Loki's name of the query's type, "" before it is parsed.
+        stats: what it took, None before it has ended.
+        queued: seconds that it waited for a place.
+        expr: as parsed.
+        explanation: of what it does; None if nothing will be told of it.
+        is_own: whether the run was begun for this request.
+    """
 
     kind: str = ""
     stats: Stats | None = None
+    queued: float = 0.0
+    expr: Expr | None = None
+    explanation: Explanation | None = None
+    is_own: bool = True
 
 
 @dataclass(slots=True)
@@ -115,39 +126,46 @@ async def _answer(request: Request, door: _Door) -> Response:
     terms = Terms(tenant, settings.limits_for(tenant), settings.query.max_memory, partial, now, cache)
     explains = not door.legacy and wants_explanation(form)
     key = None if explains else _key(door, form, (tenant, *flags, takes_gzip(accepted), partial, fresh))
+    slow = settings.query.log_slower_than / _NS_PER_SECOND
+    about = About.of(request, tenant, door.span, form, tags)
     progress = _Progress()
     queued = time.monotonic()
 
     def work(ticket: Ticket) -> _Answered:
-        waited = time.monotonic() - queued
+        waited = progress.queued = time.monotonic() - queued
         # Here and not before: a query may be 100 KB long, and the event loop has others to serve.
-        explanation = Explanation() if explains else None
+        explanation = Explanation(light=not explains)
+        progress.explanation, ticket.so_far = explanation, explanation.so_far
         with span(explanation, TimedStage.PARSE):
             asked = door.read(form, now)
-        progress.kind = asked.kind
-        with span(explanation, TimedStage.OTHER):
-            result = evaluate(store, asked, terms, ticket.check, explanation)
-            warnings = missing(store, asked, tenant)
+        progress.kind, progress.expr = asked.kind, asked.expr
+        try:
+            with span(explanation, TimedStage.OTHER):
+                result = evaluate(store, asked, terms, ticket.check, explanation)
+                warnings = missing(store, asked, tenant)
+        finally:
+            explanation.end()
         progress.stats = result.stats
 
         def response() -> Response:
-            pieces = _pieces(door, asked, result, flags, waited, warnings, explanation)
+            pieces = _pieces(door, asked, result, flags, waited, warnings, explanation if explains else None)
             return answer_of(pieces, accepted, ticket.check, gateway.queries)
 
         return _Answered(progress, response(), response)
 
-    status = 200
+    status, wrong = 200, ""
     try:
-        answered = await run_shared(request, tenant, key, work)
+        answered = await run_shared(request, about, key, work)
         if not answered.taken:
             answered.taken, progress = True, answered.progress
             return answered.response
-        progress = _Progress(answered.progress.kind)
+        progress = _Progress(answered.progress.kind, is_own=False)
         if type(answered.response) is Response:
             return Response(answered.response.body, headers=dict(answered.response.headers))
         return await run_for(request, tenant, lambda _: answered.again())
     except Exception as error:
-        status = failure(error, request.scope["route"].permission).status
+        told_as = failure(error, request.scope["route"].permission)
+        status, wrong = told_as.status, told_as.text
         raise
     finally:
         seconds, stats = time.monotonic() - arrived, progress.stats or Stats()
@@ -156,8 +174,9 @@ async def _answer(request: Request, door: _Door) -> Response:
         told = _described(form, tenant, tags, stats)
         if status != 200:
             describe(request.scope, **told)
-        elif seconds >= SLOW:
-            event(_log, logging.INFO, "slow query", seconds=round(seconds, 3), **told)
+        if slow and seconds >= slow and progress.is_own:
+            explain = _explained(progress)
+            gateway.slow.add(SlowQuery(about, time.time(), seconds, progress.queued, status, wrong, explain), **told)
 
 
 def _key(door: _Door, form: Form, more: Hashable) -> Hashable | None:
@@ -205,6 +224,17 @@ def _write(
             return vector_answer(replace(result, warnings=result.warnings + warnings), waited, more)
         case Scalar():
             return scalar_answer(result, waited, more)
+
+
+def _explained(progress: _Progress) -> dict[str, Any] | None:
+    """What a query did as far as it came; None if it never began."""
+    explanation, expr = progress.explanation, progress.expr
+    if explanation is None or expr is None:
+        return None
+    stats = progress.stats
+    if stats is None:
+        stats = Stats(blocks=explanation.so_far())
+    return explained(expr, explanation, stats)
 
 
 def _described(form: Form, tenant: str, tags: str, stats: Stats) -> dict[str, Any]:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class _Run(Generic[T]):
+class Run(Generic[T]):
     """A query at work.
 
     Attributes:
@@ -43,7 +43,7 @@ class SharedRuns(Generic[T]):
     def __init__(self) -> None:
         self.begun = 0
         self.joined = 0
-        self._runs: dict[Hashable, _Run[T]] = {}
+        self._runs: dict[Hashable, Run[T]] = {}
 
     async def run(
         self,
@@ -52,6 +52,7 @@ class SharedRuns(Generic[T]):
         seconds: float,
         work: Callable[[Ticket], T],
         gone: asyncio.Future[None],
+        begun: Callable[[Run[T]], None] | None = None,
     ) -> T:
         """The result of `work`, or of the same work that another began.
 
@@ -61,14 +62,18 @@ class SharedRuns(Generic[T]):
             seconds: it may take, if it is begun here.
             work: what to do; calls the ticket's `check`.
             gone: done when nobody waits for it here any more.
+            begun: is told of the run, if it is begun here.
 
         Raises:
+            QueryStopped: somebody wanted the run to end.
             QueryCancelled: `gone` came first.
             QueryTimeout, TooManyQueries: as of `pool.run`.
         """
         found = self._runs.get(key) if key is not None else None
         if found is None:
             found = self._begin(key, pool, Ticket(seconds), work)
+            if begun is not None:
+                begun(found)
         else:
             self.joined += 1
         found.waiting += 1
@@ -77,6 +82,8 @@ class SharedRuns(Generic[T]):
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not found.task.done():
                 raise QueryCancelled
+            if found.task.cancelled():
+                found.ticket.check()  # says why
             return found.task.result()
         finally:
             found.waiting -= 1
@@ -90,14 +97,14 @@ class SharedRuns(Generic[T]):
         """Lets nobody join what has begun: from now on other entries are to be seen."""
         self._runs.clear()
 
-    def _begin(self, key: Hashable | None, pool: QueryPool, ticket: Ticket, work: Callable[[Ticket], T]) -> _Run[T]:
+    def _begin(self, key: Hashable | None, pool: QueryPool, ticket: Ticket, work: Callable[[Ticket], T]) -> Run[T]:
         self.begun += 1
-        made = _Run(ticket, asyncio.ensure_future(pool.run(ticket, lambda: work(ticket))))
+        made = Run(ticket, asyncio.ensure_future(pool.run(ticket, lambda: work(ticket))))
         if key is not None:
             self._runs[key] = made
         return made
 
-    def _forget(self, key: Hashable | None, run: _Run[T]) -> None:
+    def _forget(self, key: Hashable | None, run: Run[T]) -> None:
         """Lets nobody join a run any more."""
         if self._runs.get(key) is run:
             del self._runs[key]

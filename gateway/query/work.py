@@ -12,7 +12,8 @@ from starlette.types import Receive
 
 from gateway.query.errors import QueryCancelled
 from gateway.query.pool import Ticket
-from gateway.query.shared import SharedRuns
+from gateway.query.running import About
+from gateway.query.shared import Run, SharedRuns
 from gateway.state import Gateway, LogStore
 from storage.errors import CorruptBlock
 
@@ -26,6 +27,7 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
 
     Raises:
         QueryTimeout: the time is over, waiting included.
+        QueryStopped: somebody wanted it to end.
         QueryCancelled: the client has gone.
         TooManyQueries: the queue is full.
     """
@@ -40,27 +42,33 @@ async def run_for(request: Request, tenant: str, work: Callable[[Ticket], T]) ->
         return past_damage(gateway.store, lambda: work(ticket))
 
     running = asyncio.ensure_future(gateway.queries.run(ticket, begin))
+    gateway.running.add(About.of(request, tenant), ticket, running)
     watching = asyncio.ensure_future(client_gone(request.receive))
     try:
         await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             ticket.cancel()
             raise QueryCancelled
+        if running.cancelled():
+            ticket.check()  # says why
         return running.result()
     finally:
         for task in (running, watching):
             task.cancel()
 
 
-async def run_shared(request: Request, tenant: str, key: Hashable | None, work: Callable[[Ticket], T]) -> T:
+async def run_shared(request: Request, about: About, key: Hashable | None, work: Callable[[Ticket], T]) -> T:
     """As `run_for`, for a query; the result of another's `work` if that is under way under the same key.
 
-    None as key shares with nobody. Errors as of `run_for`.
+    None as key shares with nobody. `about` says what it is. Errors as of `run_for`.
     """
     gateway: Gateway = request.app.state.gateway
     settings = gateway.settings
-    timeout = settings.limits_for(tenant).query_timeout or settings.query.timeout
+    timeout = settings.limits_for(about.tenant).query_timeout or settings.query.timeout
     asked = time.monotonic()
+
+    def begun(run: Run[T]) -> None:
+        gateway.running.add(about, run.ticket, run.task, lambda: run.waiting)
 
     def begin(ticket: Ticket) -> T:
         gateway.metrics.query_queued(time.monotonic() - asked)
@@ -69,7 +77,7 @@ async def run_shared(request: Request, tenant: str, key: Hashable | None, work: 
     runs: SharedRuns[T] = gateway.runs
     watching = asyncio.ensure_future(client_gone(request.receive))
     try:
-        return await runs.run(key, gateway.queries, timeout / NS_PER_SECOND, begin, watching)
+        return await runs.run(key, gateway.queries, timeout / NS_PER_SECOND, begin, watching, begun)
     finally:
         watching.cancel()
 

@@ -66,7 +66,8 @@ def is_refused(answer: Answer) -> bool:
 
 def test_a_disk_that_becomes_read_only_costs_nothing_but_time(tmp_path: Path, forks: Forks) -> None:
     constants = {"storage.flush.BACKOFF": (0.1,), "storage.flush.TICK": 0.05}
-    settings = ("--set", "memtable.size=1MB", "--set", "deletes.cancel_period=0s")
+    # Compaction is asked for below: by itself it might have nothing left to do by then.
+    settings = ("--set", "memtable.size=1MB", "--set", "deletes.cancel_period=0s", "--set", "compaction.enabled=false")
     with ForkedServer(forks, tmp_path / "data", *settings, constants=constants) as server:
         client = Client(server)
         for app in ("gone", "kept"):

@@ -9,7 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from logql.source import Direction, Matcher, MatchOp
-from storage import BatchId, DeleteProgress, DeleteRecord, IndexStats, Receipt
+from storage import (
+    BatchId,
+    DeleteProgress,
+    DeleteRecord,
+    Grouping,
+    IndexStats,
+    Receipt,
+    RetentionOptions,
+    Shard,
+    StreamActivity,
+    Volume,
+    Watcher,
+)
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 from storage.errors import CorruptBlock, StorageError
@@ -29,6 +41,8 @@ class FakeStore:
     flushed: int = 0
     compacted: int = 0
     closed: int = 0
+    watcher: Watcher | None = None
+    retention: RetentionOptions | None = None
 
     def append(
         self,
@@ -103,6 +117,14 @@ class FakeStore:
         size = sum(unit.batch.lines.nbytes for unit in units)
         return IndexStats(len(streams), len(units), size, sum(len(unit.batch) for unit in units))
 
+    def volumes(
+        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, step: int, grouping: Grouping
+    ) -> list[Volume]:
+        raise NotImplementedError  # volumes are tested with the real store
+
+    def shards(self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, target: int) -> list[Shard]:
+        raise NotImplementedError
+
     def delete(self, tenant: str, query: str, first: int, last: int, who: str) -> DeleteRecord:
         raise NotImplementedError  # deletes are tested with the real store
 
@@ -119,8 +141,25 @@ class FakeStore:
         self.compacted += 1
         return []
 
+    def activity(
+        self, tenant: str, matchers: Sequence[Matcher], start: int, end: int, limit: int
+    ) -> tuple[int, list[StreamActivity]]:
+        raise NotImplementedError  # told with the real store
+
+    def set_retention(self, options: RetentionOptions) -> None:
+        self.retention = options
+
     def close(self) -> None:
         self.closed += 1
+
+    def block_patterns(self, *_asked: object) -> None:
+        return None
+
+    def watch(self, watcher: Watcher | None) -> None:
+        self.watcher = watcher
+
+    def snapshot(self, tenant: str) -> FakeMoment:
+        return FakeMoment(self, tenant)
 
     def met_damage(self, error: CorruptBlock) -> bool:
         del error
@@ -147,6 +186,27 @@ class FakeStore:
             queued_batches=0,
             flush_queue=0,
         )
+
+
+@dataclass
+class FakeMoment:
+    """What a FakeStore has; no commit has a number there."""
+
+    store: FakeStore
+    tenant: str
+    number: int = 0
+
+    def scan(
+        self,
+        tenant: str,
+        matchers: Sequence[Matcher],
+        start: int,
+        end: int,
+        direction: Direction,
+        survey: Survey | None = None,
+    ) -> Iterator[BatchUnit]:
+        del tenant
+        return self.store.scan(self.tenant, matchers, start, end, direction, survey)
 
 
 def matches(labels: Labels, matchers: Sequence[Matcher]) -> bool:

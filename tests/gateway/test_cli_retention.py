@@ -3,11 +3,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage import CompactionOptions, FlushOptions, StoreOptions, open_store
+from gateway.deletes import read_delete
+from storage import CompactionOptions, DeleteOptions, FlushOptions, StoreOptions, open_store
 from tests.gateway.weir_command import weir
 from tests.server import ServerProcess
 from tests.storage.entries import DAY, HOUR, Entry, entry, read, stored
@@ -91,6 +93,25 @@ def test_a_dry_run_says_what_would_go_by_tenant_and_rule_and_takes_nothing(tmp_p
     assert re.fullmatch(r"1 block of 4 entries, [\d.]+ KiB on disk, the oldest of TIME: has expired whole", told[6])
     assert told[7] == "1 other blocks have expired entries among others"
     assert len(entries(data_dir, "acme")) == len(entries(data_dir, "kept")) == 8
+
+
+def test_a_dry_run_leaves_out_what_a_delete_hides(tmp_path: Path) -> None:
+    data_dir = filled(tmp_path)
+    now = time.time_ns()
+    store = open_store(data_dir, replace(options(), deletes=DeleteOptions(read_delete, cancel_period=1e6)))
+    try:
+        store.delete("fake", '{app="short"} |= "234"', now - 2 * DAY, now - DAY_AND_A_HALF - 1_000_000_000, "a test")
+        store.delete("fake", '{app="short"} |= "234"', now - 2 * DAY, now, "a test")
+        store.delete("fake", '{app="short"} |= "9"', 0, now, "a test")
+        store.delete("fake", '{app="long"}', 0, now - 11 * DAY, "a test")
+        store.cancel_delete("fake", store.delete("fake", "{}", 0, now, "a test").id)
+    finally:
+        store.close()
+    code, rows, errors = command(tmp_path, "--dry-run")
+    assert (code, errors) == (0, "")
+    told = without_times(rows)
+    assert told[3:5] == ['fake {app="short"} (priority 1) 1d 1 2 10 B TIME', ""]
+    assert re.fullmatch(r"1 block of 2 entries, [\d.]+ KiB on disk, the oldest of TIME: has expired whole", told[5])
 
 
 def test_without_it_what_was_told_goes(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ DELETE = "/loki/api/v1/delete"
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that can call deletes off for an hour, for many tenants."""
-    sets = ["deletes.cancel_period=1h", "tenancy.enabled=true"]
+    sets = ["deletes.cancel_period=1h", "tenancy.enabled=true", "overrides.none.deletion_mode=disabled"]
     with running_server(tmp_path_factory.mktemp("patient") / "data", *flags(sets)) as server:
         yield server
 
@@ -31,6 +31,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 def prompt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that carries deletes out at once."""
     sets = ["deletes.cancel_period=0s", "tenancy.enabled=true", "log.format=json"]
+    sets += ["overrides.hides.deletion_mode=filter-only"]
     with running_server(tmp_path_factory.mktemp("prompt") / "data", *flags(sets)) as server:
         yield server
 
@@ -217,6 +218,46 @@ def test_what_is_wrong_is_told_as_loki_tells_it(tenant: Tenant, params: dict[str
     assert tenant.listed() == []
 
 
+@pytest.mark.parametrize("method", ["DELETE", "GET", "POST", "PUT"])
+def test_where_deletes_are_disabled_nothing_of_them_is_answered(patient: ServerProcess, method: str) -> None:
+    params = {"query": '{app="a"}', "start": "1700000000", "request_id": "x"}
+    with Tenant(patient, "none").client as client:
+        answer = client.request(method, DELETE, params=params)
+        assert (answer.status_code, answer.text) == (403, "deletion is not available for this tenant\n")
+        if method == "GET":
+            assert client.get("/loki/api/v1/cache/generation_numbers").status_code == 403
+
+
+def test_the_generation_number_changes_with_what_deletes_hide(tenant: Tenant) -> None:
+    def number() -> str:
+        answer = tenant.client.get("/loki/api/v1/cache/generation_numbers")
+        assert answer.headers["content-type"] == "application/json"
+        found = answer.json()
+        assert isinstance(found, str)
+        return found
+
+    assert number() == ""
+    tenant.push("a", "one")
+    params = {"query": '{app="a"}', "start": str(tenant.since)}
+    delete_id = tenant.client.post(DELETE, params=params).headers["x-delete-request-id"]
+    first = int(number())
+    assert int(number()) == first
+    assert tenant.client.delete(DELETE, params={"request_id": delete_id}).status_code == 204
+    assert int(number()) > first
+
+
+def test_a_delete_sent_again_is_the_first_one_until_there_is_more_to_delete(tenant: Tenant) -> None:
+    tenant.push("a", "one")
+    params = {"query": '{app="a"}', "start": str(tenant.since), "end": str(time.time_ns())}
+    ids = [tenant.client.post(DELETE, params=params).headers["x-delete-request-id"] for _ in range(2)]
+    assert ids[0] == ids[1]
+    assert [each["request_id"] for each in tenant.client.get(DELETE).json()] == ids[:1]
+    tenant.push("a", "two", at=5)
+    assert tenant.lines() == ["two"]
+    assert tenant.client.post(DELETE, params=params).headers["x-delete-request-id"] != ids[0]
+    assert tenant.lines() == []
+
+
 def test_a_dry_run_tells_streams_lines_and_bytes_and_deletes_nothing(tenant: Tenant) -> None:
     for flush in (True, False):
         tenant.push("a", *(f"line {n}" for n in range(10)), at=int(flush) * 100)
@@ -259,6 +300,26 @@ def test_a_delete_is_carried_out_told_and_counted(prompt: ServerProcess) -> None
 
 
 # -- the command
+
+
+def test_with_filter_only_lines_are_hidden_and_stay_on_disk(prompt: ServerProcess) -> None:
+    hides, deletes = Tenant(prompt, "hides"), Tenant(prompt, "deletes")
+    for tenant in (hides, deletes):
+        tenant.push("a", "one")
+        assert tenant.client.post("/flush").status_code == 204
+        params = {"query": '{app="a"}', "start": str(tenant.since)}
+        assert tenant.client.post(DELETE, params=params).status_code == 204
+        assert tenant.lines() == []
+
+    def status(tenant: Tenant) -> str:
+        return str(tenant.client.get(DELETE).json()[0]["status"])
+
+    assert wait_until(lambda: status(deletes) == "processed", 30)
+    assert status(hides) == "received"
+    assert len(list(prompt.data_dir.glob("blocks/hides/*/*.parquet"))) == 1
+    assert list(prompt.data_dir.glob("blocks/deletes/*/*.parquet")) == []
+    for tenant in (hides, deletes):
+        tenant.client.close()
 
 
 def test_the_command_deletes_lists_and_calls_off(tenant: Tenant) -> None:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logql import Direction, LimitError, check_entries_limit, group_by_labels, group_by_stream, parse_log, run_log_query
+from logql import (
+    Direction,
+    Explanation,
+    LimitError,
+    Step,
+    check_entries_limit,
+    group_by_labels,
+    group_by_stream,
+    parse_log,
+    run_log_query,
+)
 from logql.result import LogResult
 from storage.batch import Labels
 from storage.labels import labels_id
@@ -51,7 +61,11 @@ def test_the_answer_does_not_depend_on_units(
     sign = 1 if direction is FORWARD else -1
     ordered = sorted(ordered, key=lambda entry: (sign * entry.ts, labels_id(entry.stream)))
     wanted = [(entry.ts, entry.stream, entry.line) for entry in ordered if needle.encode() in entry.line][:limit]
-    for query in (f'{{env="x"}} |= "{needle}"', f'{{env="x"}} | line_format "{{{{__line__}}}}" |= "{needle}"'):
+    for query in (
+        f'{{env="x"}} |= "{needle}"',
+        f'{{env="x"}} | line_format "{{{{__line__}}}}" |= "{needle}"',
+        f'{{env="x"}} |= "{needle}" | line_format "{{{{__line__}}}}"',
+    ):
         result = ask(MemorySource(entries, unit_size), query, limit, direction)
         assert [(entry.ts, entry.stream, entry.line) for entry in result.entries] == wanted
         assert result.stats.entries_returned == len(wanted)
@@ -169,6 +183,20 @@ def test_stages_run_on_no_more_rows_than_it_takes(direction: Direction) -> None:
     result = ask(MemorySource(numbered(900), 900), '{env="x"} | line_format "x"', limit=5, direction=direction)
     assert result.stats.post_filter_lines == 5
     assert len(result.entries) == 5
+
+
+@pytest.mark.parametrize("filtered", ["", '|= "l"'])
+@pytest.mark.parametrize("direction", list(Direction))
+def test_stages_that_drop_nothing_run_on_the_answer_alone_though_units_overlap(
+    direction: Direction, filtered: str
+) -> None:
+    entries = [Stored(A, ts, b"line %d" % ts) for unit in range(10) for ts in range(unit, 1000, 10)]
+    found = Explanation()
+    query = parse_log(f'{{env="x"}} {filtered} | line_format "{{{{__line__}}}}!" | label_format n="1"')
+    result = run_log_query(MemorySource(entries, 100), "t", query, 0, 1000, 25, direction, explanation=found)
+    wanted = range(25) if direction is FORWARD else range(999, 974, -1)
+    assert lines(result) == [b"line %d!" % ts for ts in wanted]
+    assert found.steps()[Step.ROWS] == 25
 
 
 def test_the_check_stops_a_query_between_rows() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from logql import Direction, Explanation, LogResult, Matrix, parse, run_log_query, run_range
+from logql import Direction, Explanation, LogResult, Matrix, ResultCache, parse, run_log_query, run_range
 from logql.ast import LogExpr
 from logql.explain import LineCounts, Step, UnitCounts, span
 from logql.limits import MetricLimits
@@ -10,6 +13,7 @@ from logql.plan_texts import PlanText, StageText
 from logql.timings import Stage
 from logql.unit_reader import UnitReader
 from storage.batch import Labels
+from tests.batch_unit import BatchUnit
 from tests.logql.memory_source import MemorySource, Stored
 
 S = 1_000_000_000
@@ -160,3 +164,57 @@ def test_nothing_is_noted_of_a_query_that_is_not_to_be_explained() -> None:
     units = list(reader.units([], 0, LINES * S, Direction.FORWARD))
     assert units == source.units
     assert reader.span(Stage.LINES) is span(None, Stage.ROWS)
+
+
+# -- light ones
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_with_a_light_explanation_is_answered_as_any_and_told_of_as_in_full(query: str) -> None:
+    light = Explanation(light=True)
+    answer = _run(query, MemorySource(ENTRIES, 7, in_blocks=True), 1000, light)
+    plain = _run(query, MemorySource(ENTRIES, 7, in_blocks=True), 1000, None)
+    _, full = explained(query, unit_size=7, in_blocks=True)
+    assert answer.stats.lines == plain.stats.lines == light.so_far().lines
+    assert (light.units(), light.lines(), light.steps()) == (full.units(), full.lines(), full.steps())
+    assert light.plans == full.plans
+    stages = light.seconds()
+    assert set(stages) <= set(full.seconds()) - {Stage.INDEX}
+    assert {Stage.PLAN, Stage.SELECT, Stage.TIMES} <= set(stages)
+    assert all(taken.cpu == 0 for taken in stages.values())
+
+
+class KnownUnit(BatchUnit):
+    """A unit whose entries never change."""
+
+    def identity(self) -> int:
+        return self.arrival
+
+
+class KnownSource(MemorySource):
+    """Units whose results may be kept, under one selector each."""
+
+    def scan(self, *args: Any, **more: Any) -> Iterator[BatchUnit]:
+        matchers = args[1]
+        for unit in super().scan(*args, **more):
+            assert isinstance(unit, BatchUnit)
+            yield KnownUnit(unit.batch, hash((unit.arrival, tuple(map(str, matchers)))), unit.in_memory)
+
+
+@pytest.mark.parametrize("query", [query for query in QUERIES if "[10s]" in query])
+def test_a_light_one_counts_what_earlier_queries_answered(query: str) -> None:
+    source, cache = KnownSource(ENTRIES, 10), ResultCache(1 << 20)
+    expr = parse(query)
+    assert not isinstance(expr, LogExpr)
+
+    def run(found: Explanation) -> Matrix:
+        limits = MetricLimits()
+        return run_range(source, "t", expr, 0, LINES * S, 10 * S, limits=limits, explanation=found, cache=cache)
+
+    first, again, full = Explanation(light=True), Explanation(light=True), Explanation()
+    answers = [run(found).series for found in (first, again, full)]
+    assert answers[0] == answers[1] == answers[2]
+    count = len(first.plans) * LINES // 10
+    assert first.units().cached == full.units().cached == 0
+    assert again.units() == UnitCounts(cached=count)
+    assert again.lines() == LineCounts()

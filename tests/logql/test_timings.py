@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from logql import timings
-from logql.timings import Seconds, Stage, Timings
+from logql.timings import Seconds, Stage, Timings, WallTimings
 
 
 class Clock:
@@ -84,3 +84,43 @@ def test_each_thread_has_its_own_spans_and_all_are_added_up(clock: Clock) -> Non
 def _read(found: Timings, clock: Clock) -> None:
     with found.span(Stage.LINES):
         clock.now += 5
+
+
+def test_wall_timings_are_the_same_without_processors_and_footers(clock: Clock) -> None:
+    found = WallTimings()
+    with found.span(Stage.AGGREGATE):
+        clock.now += 1
+        with found.span(Stage.INDEX):
+            clock.now += 2
+        with found.span(Stage.LINES):
+            clock.now += 4
+            assert found.by_stage() == {Stage.LINES: Seconds(4, 0), Stage.AGGREGATE: Seconds(3, 0)}
+        clock.now += 8
+    assert found.by_stage() == {Stage.LINES: Seconds(4, 0), Stage.AGGREGATE: Seconds(11, 0)}
+
+
+def test_wall_timings_of_threads_do_not_lie_within_each_other(clock: Clock) -> None:
+    found = WallTimings()
+
+    def elsewhere() -> None:
+        with found.span(Stage.LINES):
+            clock.now += 3
+
+    with found.span(Stage.OTHER):
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert found.by_stage() == {Stage.LINES: Seconds(3, 0), Stage.OTHER: Seconds(3, 0)}
+
+
+def test_a_wall_span_that_fails_is_counted(clock: Clock) -> None:
+    found = WallTimings()
+
+    def fail() -> None:
+        with found.span(Stage.OTHER), found.span(Stage.LINES):
+            clock.now += 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert found.by_stage() == {Stage.LINES: Seconds(1, 0), Stage.OTHER: Seconds(0, 0)}

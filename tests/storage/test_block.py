@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from storage.batch import I32, I64, Batch
 from storage.blockread import open_reader, read_footer, read_rows, stream_bounds, wanted_rows
-from storage.blockwrite import BlockOptions, Written, publish, split_days, write_block
+from storage.blockwrite import BlockOptions, Written, split_days, write_block
 from storage.errors import CorruptBlock
 from storage.footer import OriginRange
 from storage.labels import labels_text
 from storage.pages import open_pages
+from storage.publish import publish
 from storage.reading import Times
 from storage.rows import renumber, take_rows
 from storage.streams import StreamTable

@@ -108,3 +108,33 @@ def test_a_file_that_a_listed_block_replaces_goes_and_is_not_listed_again(tmp_pa
         assert set(tmp_path.glob("blocks/t/*/*.parquet")) == new
         store.close()
         assert {tmp_path / path for path in listed_blocks(tmp_path)} == new
+
+
+def test_streams_are_put_in_once_and_again_if_they_did_not_stay(tmp_path: Path) -> None:
+    store = start(tmp_path)
+    catalog = store._catalog
+    tried: list[int] = []
+
+    def flushed(*entries: Entry) -> None:
+        stored(store, list(entries))
+        before = catalog._db.total_changes
+        store.flush()
+        tried.append(catalog._db.total_changes - before)
+
+    catalog._db.execute("PRAGMA query_only = 1")
+    flushed(entry("a", NOON))
+    catalog._db.execute("PRAGMA query_only = 0")
+    flushed(entry("a", NOON + 1), entry("b", NOON))
+    flushed(entry("b", NOON + 1), entry("a", NOON + 2))
+    flushed(entry("c", NOON), entry("b", NOON + 2))
+    assert tried == [0, 3, 1, 2]  # rows of streams and blocks
+    store.close()
+    assert {labels for _, labels, _ in read_streams(tmp_path)} == {"a", "b", "c"}
+
+
+def read_streams(data_dir: Path) -> list[tuple[str, str, int]]:
+    """Of each stream of index.db tenant, app and id."""
+    catalog = Catalog(data_dir)
+    found = [(tenant, dict(labels)["app"], number) for tenant, number, labels in catalog.streams()]
+    catalog.close()
+    return found

@@ -360,7 +360,7 @@ def test_without_room_for_memory_it_is_refused_and_nothing_changes(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._flusher, "_write_tenant", full)
+        patch.setattr(store._flusher, "_write_tenants", full)
         with pytest.raises(StorageUnavailable, match="free some space"):
             delete(store, "*")
     assert read(store) == in_order(ROWS)
@@ -469,6 +469,43 @@ def test_what_is_asked_again_is_told_of_all_times(tmp_path: Path, caplog: pytest
         ("delete accepted", "nobody"),
         ("delete cancelled", "a"),
     ]
+
+
+def test_one_that_is_open_and_the_same_is_not_made_again(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    stored(store, [entry("a", NOON), entry("a", NOON + 1)])
+    first = delete(store, "a", last=NOON + DAY)
+    assert delete(store, "a", last=NOON + DAY) == first
+    stored(store, [entry("b", NOON + 2)])
+    assert delete(store, "a", last=NOON + DAY) == first  # nothing came that it would delete
+    others = [
+        delete(store, "a", last=NOON + DAY + 1),
+        delete(store, "a/x", last=NOON + DAY),
+        delete(store, "a", last=NOON + DAY, tenant="u"),
+    ]
+    store.cancel_delete("t", first.id)
+    others.append(delete(store, "a", last=NOON + DAY))
+    stored(store, [entry("a", NOON + 3)])
+    others.append(delete(store, "a", last=NOON + DAY))
+    assert len({each.id for each in (first, *others)}) == 6
+    assert read(store) == [entry("b", NOON + 2)]
+    store.close()
+
+
+def test_while_they_are_not_carried_out_they_hide_and_can_be_called_off(tmp_path: Path) -> None:
+    carried_out = False
+    store = start(tmp_path, replace(options(), deletes=DeleteOptions(compiler, 0.0, lambda _: carried_out)))
+    stored(store, [entry("a", NOON), entry("a", NOON + 1)])
+    record = delete(store, "a")
+    assert not store.compact()
+    assert store.deletes("t")[0].record.status is DeleteStatus.RECEIVED
+    assert read(store) == []
+    carried_out = True
+    assert not store.compact()
+    assert store.deletes("t")[0].record.status is not DeleteStatus.RECEIVED
+    with pytest.raises(DeleteBegun):
+        store.cancel_delete("t", record.id)
+    store.close()
 
 
 def test_a_query_that_is_none_is_refused(tmp_path: Path) -> None:

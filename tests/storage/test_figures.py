@@ -109,7 +109,7 @@ def test_a_flush_that_failed_is_tried_again_for_the_same_reason(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("storage.flush.publish", fail)
+        patch.setattr("storage.publish.Unpublished.publish", fail)
         with pytest.raises(OSError, match="Input/output"):
             store._flusher.flush(reason=FlushReason.FULL)
         assert store.figures().flush_queue == 1

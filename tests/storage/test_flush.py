@@ -10,7 +10,8 @@ import pytest
 
 from storage import FlushOptions, Store, StoreOptions
 from storage.blockread import read_footer
-from storage.blockwrite import publish as real_publish
+from storage.blockwrite import Written
+from storage.catalog import BlockRow
 from storage.errors import StorageError, StorageUnavailable
 from storage.footer import Footer
 from storage.segment import write_all
@@ -192,8 +193,8 @@ def test_a_crash_between_the_files_of_a_flush_loses_and_doubles_nothing(
     store = start(data)
     stored(store, SOME)
     stored(store, [entry("c", NOON + 2 * DAY, "third day")])
-    copy = copy_at(monkeypatch, "storage.flush.publish", real_publish, data)
-    store.flush()  # the copy is from before the third file
+    copy = copy_at(monkeypatch, "storage.publish.Path.rename", Path.rename, data)
+    store.flush()  # the copy is from before the third file has its name
     monkeypatch.undo()
     store.close()
     assert len(blocks(copy)) == 2
@@ -208,10 +209,66 @@ def test_a_crash_between_the_files_of_a_flush_loses_and_doubles_nothing(
     crashed.close()
 
 
+def of_tenants(store: Store, count: int, *rows: Entry) -> None:
+    for number in range(count):
+        stored(store, list(rows), f"tenant-{number}")
+
+
+@pytest.mark.parametrize("together", [1, 4, 128])
+def test_small_blocks_of_many_tenants_become_durable_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr("storage.flush.TOGETHER", together)
+    store = start(tmp_path)
+    of_tenants(store, 10, *SOME)
+    transactions: list[int] = []
+    real = store._catalog.add
+
+    def add(some: list[tuple[str, Written]]) -> list[BlockRow]:
+        transactions.append(len(some))
+        assert all((tmp_path / path).exists() for path, _ in some)
+        return real(some)
+
+    monkeypatch.setattr(store._catalog, "add", add)
+    store.flush()
+    assert transactions == {1: [2] * 10, 4: [8, 8, 4], 128: [20]}[together]
+    for number in range(10):
+        assert read(store, f"tenant-{number}") == in_order(SOME)
+    generations = {(one.tenant, one.generation) for one in footers(tmp_path)}
+    assert sorted(generation for _, generation in generations) == list(range(1, 11))
+    store.close()
+    again = start(tmp_path)
+    assert all(read(again, f"tenant-{number}") == in_order(SOME) for number in range(10))
+    again.close()
+
+
+def test_a_crash_between_the_names_of_many_tenants_blocks_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    store = start(data)
+    of_tenants(store, 5, *SOME)
+    copy = copy_at(monkeypatch, "storage.publish.Path.rename", Path.rename, data)
+    store.flush()
+    monkeypatch.undo()
+    store.close()
+    assert (len(blocks(copy)), len(list(copy.rglob("*.tmp")))) == (9, 1)
+    for path in blocks(copy)[::2]:
+        path.unlink()  # names that were not durable yet: the log is whole
+    crashed = start(copy)
+    for _ in range(2):
+        assert all(read(crashed, f"tenant-{number}") == in_order(SOME) for number in range(5))
+        crashed.flush()
+    assert sum(each.block_rows for each in crashed.figures().tenants.values()) == 5 * len(SOME)
+    crashed.close()
+
+
 # -- failures
 
 
-@pytest.mark.parametrize("target", ["storage.blockwrite.write_all", "storage.flush.publish"])
+@pytest.mark.parametrize(
+    "target", ["storage.blockwrite.write_all", "storage.publish.os.fsync", "storage.publish.Path.rename"]
+)
 def test_a_flush_that_fails_keeps_everything_and_the_next_one_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
@@ -223,7 +280,7 @@ def test_a_flush_that_fails_keeps_everything_and_the_next_one_succeeds(
 
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)
-        with pytest.raises(OSError, match="Input/output"):
+        with pytest.raises(StorageUnavailable, match="Input/output"):
             store.flush()
     assert list((tmp_path / "blocks").rglob("*.*")) == []
     assert read(store) == in_order(SOME)

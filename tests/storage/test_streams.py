@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from storage import streams as streams_module
 from storage.batch import Labels
 from storage.errors import CorruptCatalog
-from storage.labels import labels_id
+from storage.labels import labels_id, labels_text
 from storage.streams import StreamTable
 from tests.storage.entries import ALWAYS, DAY, NOON, Matcher, label_sets
 
@@ -67,6 +67,9 @@ def test_equal_label_sets_have_one_number_and_its_labels_back(sets: list[Labels]
     assert len(table) == len(distinct)
     assert table.ids.tolist() == [labels_id(labels) for labels in distinct]
     assert table.numbers(table.ids).tolist() == list(range(len(distinct)))
+    some = np.array(numbers[::-1], np.int32)
+    assert table.label_sets(some) == sets[::-1]
+    assert table.texts(some) == [labels_text(labels) for labels in sets[::-1]]
 
 
 def test_numbers_that_are_not_there_raise() -> None:

@@ -188,6 +188,23 @@ def test_a_batch_id_is_stored_once(world: World, tmp_path: Path) -> None:
     assert other.status_code == 409
 
 
+def test_a_batch_that_a_rate_kept_out_in_part_comes_again_under_its_id(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    world = make_world(limits={"per_stream_rate_limit": 50, "per_stream_rate_limit_burst": 50})
+
+    def both(size: int) -> bytes:
+        pushes = [json.loads(body("x", labels={"app": "a"})), json.loads(body("y" * size, labels={"app": "b"}))]
+        return json.dumps({"streams": [stream for each in pushes for stream in each["streams"]]}).encode()
+
+    with real_store(world, tmp_path) as store:
+        answers = [post(world, both(size), **{"X-Weir-Batch-Id": UUID}) for size in (60, 20, 20)]
+        units = store.scan("fake", [], 0, 1 << 62, "forward")
+        assert sorted(line for unit in units for line in everything(unit).lines.tolist()) == [b"x", b"y" * 20]
+    # Had the first been taken for stored, the second would be a conflict.
+    assert [answer.status_code for answer in answers] == [429, 204, 200]
+
+
 def test_a_batch_id_that_is_none_is_refused(world: World) -> None:
     answer = post(world, body("x"), **{"X-Weir-Batch-Id": "7"})
     assert (answer.status_code, answer.text) == (400, "X-Weir-Batch-Id is not a UUID\n")

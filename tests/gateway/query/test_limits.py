@@ -163,8 +163,8 @@ def test_a_failed_query_is_logged_with_its_tags(world: World, log: io.StringIO) 
     )
 
 
-def test_a_slow_query_is_logged_with_its_tags(world: World, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.query.queries.SLOW", 0.0)
+def test_a_slow_query_is_logged_with_its_tags(make_world: Callable[..., World], log: io.StringIO) -> None:
+    world = make_world(query={"log_slower_than": 1})
     world.store.add({"app": "a"}, (T0, b"x"))
     headers = {"X-Query-Tags": "Source=grafana"}
     world.ask("GET", "/loki/api/v1/query_range", params={"query": '{app="a"}', **RANGE}, headers=headers)
