@@ -399,7 +399,8 @@ TAIL = (
     Spec(
         "weir_tail_lines_dropped_total",
         "counter",
-        "Entries that live tails were told to have missed: a client did not read (`slow_reader`), or queries were slower "
+        "Entries that live tails were told to have missed: a client did not read (`slow_reader`), or queries were "
+        "slower "
         "than entries came (`behind`), of which no more than the first 1,000 of a push count.",
         ("reason",),
     ),
@@ -410,7 +411,8 @@ PATTERNS = (
         "weir_pattern_lines_total",
         "counter",
         "Lines by what became of them for patterns: `counted`; `without` one, as they are too long or too short; "
-        "`late`, older than others of their stream; `unsampled`, others stand for them; `given_up`, of a new shape for which "
+        "`late`, older than others of their stream; `unsampled`, others stand for them; `given_up`, of a new shape for "
+        "which "
         "there was no time.",
         ("outcome",),
     ),
