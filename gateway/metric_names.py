@@ -400,8 +400,7 @@ TAIL = (
         "weir_tail_lines_dropped_total",
         "counter",
         "Entries that live tails were told to have missed: a client did not read (`slow_reader`), or queries were "
-        "slower "
-        "than entries came (`behind`), of which no more than the first 1,000 of a push count.",
+        "slower than entries came (`behind`).",
         ("reason",),
     ),
 )

@@ -107,10 +107,12 @@ class Requests:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw is logged and answered 500
-            await self._fail(request, exchange, error)
-            # The error's frames hold the body, and some of them the error: a refused push of 100 MB would stay in
-            # memory until the garbage collector looks at old objects.
-            error.__traceback__ = None
+            try:
+                await self._fail(request, exchange, error)
+            finally:
+                # The error's frames hold the body, and some of them the error: a refused push of 100 MB would stay in
+                # memory until the garbage collector looks at old objects, and so would the files of a cut export.
+                error.__traceback__ = None
         else:
             if exchange.status >= 400:
                 self._log_failure(request, Failure(exchange.status, exchange.said()), None)

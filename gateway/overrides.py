@@ -100,6 +100,10 @@ class OverridesWatch:
             figures.is_good = False
             event(_log, logging.ERROR, f"the limits of tenants stay as they were: {error}", files=names)
             return
+        except Exception as error:  # noqa: BLE001 - the watch outlives whatever stands in a file
+            figures.is_good = False
+            event(_log, logging.ERROR, "the limits of tenants stay as they were", files=names, exc_info=error)
+            return
         gateway.settings = settings
         if (store := gateway.open_store) is not None:
             await asyncio.to_thread(store.set_retention, rules)

@@ -168,6 +168,8 @@ class _Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        if self._overrides is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._overrides.ask)
         await self._listener.start()
         opening = self._open_store()
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -189,14 +191,11 @@ class _Server:
         if (watch := self._overrides) is None:
             yield
             return
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, watch.ask)
         watching = asyncio.ensure_future(watch.run(self._settings.tenancy.overrides_period))
         try:
             yield
         finally:
             watching.cancel()
-            loop.remove_signal_handler(signal.SIGHUP)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

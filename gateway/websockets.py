@@ -47,6 +47,8 @@ async def serve_socket(gateway: Gateway, app: ASGIApp, request: InFlight, receiv
         if not answer.expected:
             gateway.metrics.panic()
         _log_failure(request, answer, error)
+        # A tail's frames hold a snapshot, and with it files that are to be removed, until the garbage collector comes.
+        error.__traceback__ = None
         if status == SWITCHING:
             await send({"type": "websocket.close", "code": INTERNAL_ERROR, "reason": _reason(answer.text)})
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -187,7 +188,9 @@ def read_deletes(data_dir: Path) -> list[DeleteRecord]:
     if not path.exists():
         return []
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
+        # It may write, though it never does: one that may not leaves files behind where no server runs.
+        mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro&immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True)) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'deletes'").fetchall():
                 return []  # of an older version
             rows = db.execute("SELECT * FROM deletes ORDER BY created, id").fetchall()

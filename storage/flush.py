@@ -313,7 +313,8 @@ class Flusher:
     def _put(self, move: _Move, rows: Sequence[BlockRow]) -> None:
         """Puts the blocks in the place of the runs that they were written from."""
         tenant = move.tenant
-        with self._state.lock, nullcontext() if move.patterns is None else move.patterns.published():
+        # Patterns first: who looks them up has them for long, and commits wait for the state's lock.
+        with nullcontext() if move.patterns is None else move.patterns.published(), self._state.lock:
             blocks = tuple(block_of(self._data_dir, tenant.table, row) for row in rows)
             streams = int(np.count_nonzero(tenant.view.bounds.held()))
             tenant.set_view(tenant.view.with_blocks(blocks))

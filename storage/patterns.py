@@ -80,7 +80,10 @@ class BlockPatterns:
         for path in self.paths:
             found = _known.get(path)
             if found is None:
-                found = read_patterns(path) or b""
+                try:
+                    found = _value(path) or b""
+                except OSError:  # too many open files, say: the next one may have more luck
+                    continue
                 _known.put(path, found, len(found) + 100)
             if found:
                 yield found
@@ -92,7 +95,15 @@ _known: Kept[Path, bytes] = Kept(1024, 16 << 20)
 def read_patterns(path: Path) -> bytes | None:
     """What a block's footer has of patterns; None if it has none or cannot be read."""
     try:
+        return _value(path)
+    except OSError:
+        return None
+
+
+def _value(path: Path) -> bytes | None:
+    """As read_patterns. Raises OSError."""
+    try:
         value: bytes | None = (pq.read_metadata(path).metadata or {}).get(PATTERNS_KEY)
-    except (pa.ArrowException, OSError):
+    except pa.ArrowException:
         return None
     return value if value is not None and len(value) <= MOST_BYTES else None

@@ -21,7 +21,7 @@ from gateway.query.several import reader_of
 from gateway.query.times import parse_int, parse_timestamp
 from gateway.query.work import run_for
 from gateway.state import Gateway
-from logql import Direction, LogExpr, MatchOp, parse_log
+from logql import Budget, Direction, LogExpr, MatchOp, parse_log
 from logql.position import Position
 from logql.walk import Piece, Read, Span, walk
 from storage.labels import labels_id
@@ -37,6 +37,8 @@ _EVER = 1 << 62
 _MOST = (1 << 63) - 1
 _ROOM = 1 << 16
 _PIECE = 1 << 20
+_COPIES = 4
+"""Times that a line is there at most: those before and after, each as it is written, and in the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +121,23 @@ async def context(request: Request) -> Response:
     form, now = await read_form(request), time.time_ns()
     accepted = request.headers.get("accept-encoding", "")
     reach = Reach(store, tenant, gateway.settings.limits_for(tenant), now)
+    most = gateway.settings.query.max_memory // _COPIES
 
     def work(ticket: Ticket) -> Response:
         asked = read_context(form, now)
         check_query(asked.expr, asked.before + asked.after + 1, reach.limits)
         read = Read()
         ticket.so_far = lambda: read.sum
-        return json_response(_body(around(asked, reach, ticket.check, read)), accepted)
+        return json_response(_body(around(asked, reach, ticket.check, read, most)), accepted)
 
     return await run_for(request, tenant, work)
 
 
-def around(asked: Asked, reach: Reach, check: Callable[[], None], read: Read) -> list[Shown]:
-    """The lines, oldest first.
+def around(asked: Asked, reach: Reach, check: Callable[[], None], read: Read, most: int = 0) -> list[Shown]:
+    """The lines, oldest first; of `most` bytes before and as many after, 0: of any number.
 
     Raises:
+        LimitError: they are more.
         BadParameter: lines of one stream are wanted, and nothing says of which.
     """
     only = asked.stream if asked.alone else None
@@ -164,6 +168,7 @@ def around(asked: Asked, reach: Reach, check: Callable[[], None], read: Read) ->
         ),
         asked.before,
         anchor,
+        most,
     )
     later = _reaching(
         found,
@@ -178,6 +183,7 @@ def around(asked: Asked, reach: Reach, check: Callable[[], None], read: Read) ->
         ),
         asked.after + 1,
         anchor,
+        most,
     )
     if later and not later[0].is_anchor:
         later = later[: asked.after]
@@ -185,12 +191,20 @@ def around(asked: Asked, reach: Reach, check: Callable[[], None], read: Read) ->
 
 
 def _reaching(
-    found: Callable[[Span], Iterator[Piece]], span_of: Callable[[int], Span], wanted: int, anchor: Position | None
+    found: Callable[[Span], Iterator[Piece]],
+    span_of: Callable[[int], Span],
+    wanted: int,
+    anchor: Position | None,
+    most: int,
 ) -> list[Shown]:
     """As many lines as are wanted, from as near as they are."""
     shown: list[Shown] = []
     for reach in (*_REACHES, _EVER) if wanted else ():
-        shown = [each for piece in found(span_of(reach)) for each in _shown(piece, anchor)]
+        shown, budget = [], Budget(most)
+        for piece in found(span_of(reach)):
+            for each in _shown(piece, anchor):
+                budget.take(len(each.json))
+                shown.append(each)
         if len(shown) >= wanted:
             break
     return shown

@@ -43,7 +43,8 @@ async def export(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     store, tenant = reader_of(request)
     form, now = await read_form(request), time.time_ns()
-    asked = read_export(form, now)
+    # On a thread: a query may be 100 KB long.
+    asked = await asyncio.to_thread(read_export, form, now)
     settings = gateway.settings
     most = settings.query.max_memory
     piece = min(PIECE, most // _OF_MEMORY) if most else PIECE
@@ -122,7 +123,9 @@ class _Exported(Response):
         """Raises an error, after the client was told of it if it has some of the answer."""
         if error is None:
             return
-        if self._started and not isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError):
+            raise QueryCancelled from None  # it has taken nothing for so long that it counts as gone
+        if self._started:
             text = failure(error, scope["route"].permission).text
             await self._give(send, self._encode(self._made.failed(text)))
         raise error

@@ -101,6 +101,7 @@ class PatternBook:
         self._cost = 1e-6  # seconds a row, but for new shapes; until it is known
         self._random = np.random.default_rng()
         self._frozen: dict[str, Samples] = {}
+        self._frees = False  # whether a flush may have left clusters that are counted nowhere any more
         self._tables: dict[str, StreamTable] = {}
         self._figures = Figures()
         self._wake = threading.Event()
@@ -149,6 +150,7 @@ class PatternBook:
                     short = self._budget.level() <= 0
                     if not short:
                         self._work_off()
+                        self._free_retired()
             except Exception:  # patterns are a summary: the thread must live, and rows are safe without them
                 log.exception("patterns of some lines are not counted")
             else:
@@ -196,6 +198,12 @@ class PatternBook:
         self._budget.spend(spent)
         self._figures.cpu_seconds += spent
 
+    def _free_retired(self) -> None:
+        """Frees what flushes since the last call have left. It looks at all tenants. Called with the lock held."""
+        if self._frees and self._learner is not None:
+            self._frees = False
+            self._learner.free_retired(self._frozen.values())
+
     def _allowed(self, rows: int) -> float:
         """Seconds that may be spent on so many rows."""
         level = self._budget.level()
@@ -220,21 +228,32 @@ class PatternBook:
     # -- to blocks
 
     def flushing(self, tenant: str, table: StreamTable) -> TenantFlush:
-        """A tenant's memory goes to blocks; see PatternKeeper."""
+        """A tenant's memory goes to blocks; see PatternKeeper. Never raises: the rows do not depend on it."""
         self._tables[tenant] = table
         with self._lock:
-            self._work_off()
-            if self._learner is None:
+            try:
+                return self._flushing(tenant, table)
+            except Exception:
+                log.exception("patterns of tenant %s do not go into its blocks", tenant)
                 return TenantFlush(self, tenant, PatternSeries((), NO_SAMPLES), NO_SAMPLES)
-            counts = self._learner.tenant(tenant).counts
-            # What a flush that failed has left is taken along.
-            samples = join_samples([self._frozen.get(tenant, NO_SAMPLES), counts.clear()])
-            self._frozen[tenant] = samples
-            return TenantFlush(self, tenant, self._series_of(table, samples), samples)
+
+    def _flushing(self, tenant: str, table: StreamTable) -> TenantFlush:
+        self._work_off()
+        if self._learner is None:
+            return TenantFlush(self, tenant, PatternSeries((), NO_SAMPLES), NO_SAMPLES)
+        counts = self._learner.tenant(tenant).counts
+        # What a flush that failed has left is taken along.
+        samples = join_samples([self._frozen.get(tenant, NO_SAMPLES), counts.clear()])
+        self._frozen[tenant] = samples
+        return TenantFlush(self, tenant, self._series_of(table, samples), samples)
 
     def merged(self, kept: Sequence[bytes], streams: Ids, floor: I64 | None) -> bytes | None:
-        """What goes into a block that takes the place of others; see PatternKeeper."""
-        return merge_values(kept, streams, floor)
+        """What goes into a block that takes the place of others; see PatternKeeper. Never raises."""
+        try:
+            return merge_values(kept, streams, floor)
+        except Exception:
+            log.exception("patterns of blocks that were joined are left out")
+            return None
 
     def is_in_blocks(self, tenant: str, left: Samples) -> None:
         """What a flush took is in blocks, but for some. Called with the lock held."""
@@ -242,7 +261,7 @@ class PatternBook:
         if self._learner is not None:
             if len(left):
                 self._learner.tenant(tenant).counts.add(left)
-            self._learner.free_retired(self._frozen.values())
+            self._frees = True
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -284,14 +303,13 @@ class PatternBook:
 
     def figures(self) -> Figures:
         """What the book has counted so far."""
-        with self._lock:
-            learner = self._learner
-            return replace(
-                self._figures,
-                lines=dict(self._figures.lines),
-                clusters=0 if learner is None else learner.clusters,
-                evicted=0 if learner is None else learner.evicted,
-            )
+        learner = self._learner  # without the lock: the event loop asks, and who has it may be long
+        return replace(
+            self._figures,
+            lines=dict(self._figures.lines),
+            clusters=0 if learner is None else learner.clusters,
+            evicted=0 if learner is None else learner.evicted,
+        )
 
 
 class TenantFlush:
@@ -307,13 +325,21 @@ class TenantFlush:
 
     def of_day(self, day: int) -> bytes | None:
         """What goes into the block of a day."""
+        try:
+            value = encode_series(self._series.take(self._series.samples.bucket // DAY == day))
+        except Exception:
+            log.exception("patterns of tenant %s are not in the block of a day", self._tenant)
+            return None
         self._days.add(day)
-        return encode_series(self._series.take(self._series.samples.bucket // DAY == day))
+        return value
 
     @contextmanager
     def published(self) -> Iterator[None]:
         """Held while the blocks come into the view."""
         with self._book.locked():
             yield
-            left = ~np.isin(self._samples.bucket // DAY, sorted(self._days))
-            self._book.is_in_blocks(self._tenant, self._samples.take(left))
+            try:
+                left = ~np.isin(self._samples.bucket // DAY, sorted(self._days))
+                self._book.is_in_blocks(self._tenant, self._samples.take(left))
+            except Exception:
+                log.exception("patterns of tenant %s are counted twice, in a block and in memory", self._tenant)

@@ -64,7 +64,7 @@ class _Progress:
         queued: seconds that it waited for a place.
         expr: as parsed.
         explanation: of what it does; None if nothing will be told of it.
-        is_own: whether the run was begun for this request.
+        is_own: whether the run was begun for this request, and came to work.
     """
 
     kind: str = ""
@@ -72,7 +72,7 @@ class _Progress:
     queued: float = 0.0
     expr: Expr | None = None
     explanation: Explanation | None = None
-    is_own: bool = True
+    is_own: bool = False
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ async def _answer(request: Request, door: _Door) -> Response:
     cache = None if fresh else gateway.results
     terms = Terms(tenant, settings.limits_for(tenant), settings.query.max_memory, partial, now, cache)
     explains = not door.legacy and wants_explanation(form)
-    key = None if explains else _key(door, form, (tenant, *flags, takes_gzip(accepted), partial, fresh))
+    key = None if explains or fresh else _key(door, form, (tenant, *flags, takes_gzip(accepted), partial))
     slow = settings.query.log_slower_than / _NS_PER_SECOND
     about = About.of(request, tenant, door.span, form, tags)
     progress = _Progress()
@@ -135,7 +135,7 @@ async def _answer(request: Request, door: _Door) -> Response:
         waited = progress.queued = time.monotonic() - queued
         # Here and not before: a query may be 100 KB long, and the event loop has others to serve.
         explanation = Explanation(light=not explains)
-        progress.explanation, ticket.so_far = explanation, explanation.so_far
+        progress.explanation, ticket.so_far, progress.is_own = explanation, explanation.so_far, True
         with span(explanation, TimedStage.PARSE):
             asked = door.read(form, now)
         progress.kind, progress.expr = asked.kind, asked.expr
@@ -159,7 +159,7 @@ async def _answer(request: Request, door: _Door) -> Response:
         if not answered.taken:
             answered.taken, progress = True, answered.progress
             return answered.response
-        progress = _Progress(answered.progress.kind, is_own=False)
+        progress = _Progress(answered.progress.kind)
         if type(answered.response) is Response:
             return Response(answered.response.body, headers=dict(answered.response.headers))
         return await run_for(request, tenant, lambda _: answered.again())
@@ -176,7 +176,9 @@ async def _answer(request: Request, door: _Door) -> Response:
             describe(request.scope, **told)
         if slow and seconds >= slow and progress.is_own:
             explain = _explained(progress)
-            gateway.slow.add(SlowQuery(about, time.time(), seconds, progress.queued, status, wrong, explain), **told)
+            asked, queued = about.told(), progress.queued
+            slow_one = SlowQuery(tenant, asked, time.time(), seconds, queued, status, wrong, explain)
+            gateway.slow.add(slow_one, **told)
 
 
 def _key(door: _Door, form: Form, more: Hashable) -> Hashable | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from gateway.auth import tenants_of
 from gateway.logs import event
-from gateway.query.running import About
 
 _log = logging.getLogger("weir.query")
 
@@ -29,7 +28,8 @@ class SlowQuery:
     """One that took long.
 
     Attributes:
-        about: who asked what.
+        tenant: `a|b` for several.
+        asked: who asked what, as About tells it: a form may be 10 MB long.
         ended: time.time() seconds.
         seconds: from the request's arrival to its answer's first bytes.
         queued: seconds of these that it waited for a place.
@@ -38,7 +38,8 @@ class SlowQuery:
         explain: what it did, as `data.explain` has it; None of one that did not come so far.
     """
 
-    about: About
+    tenant: str
+    asked: Mapping[str, Any]
     ended: float
     seconds: float
     queued: float
@@ -49,7 +50,7 @@ class SlowQuery:
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
-            **self.about.told(),
+            **self.asked,
             "ended": round(self.ended, 3),
             "seconds": round(self.seconds, 3),
             "queuedSeconds": round(self.queued, 3),
@@ -81,9 +82,7 @@ class SlowQueries:
     def of(self, tenants: Collection[str]) -> list[dict[str, Any]]:
         """Those of these tenants, the last first."""
         return [
-            one.told()
-            for one in reversed(self._kept)
-            if all(tenant in tenants for tenant in one.about.tenant.split("|"))
+            one.told() for one in reversed(self._kept) if all(tenant in tenants for tenant in one.tenant.split("|"))
         ]
 
 

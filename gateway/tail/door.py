@@ -186,8 +186,7 @@ class _Sending:
         Raises:
             BadParameter, LogQLError, StorageError, QueryTimeout: what there is could not be read.
         """
-        number, frames = await self._past()
-        self._outbox.begin_after(number)
+        frames = await self._past()
         while (frame := await asyncio.to_thread(next, frames, None)) is not None:
             self._figures.lines += len(frame.entries)
             await self._send(frame.text)
@@ -199,17 +198,27 @@ class _Sending:
         self._figures.bytes += len(text)
         await self._socket.send_text(text)
 
-    async def _past(self) -> tuple[int, Iterator[Frame]]:
-        """The last commit that is in what there is, and its frames, made as they are asked for."""
+    async def _past(self) -> Iterator[Frame]:
+        """The frames of what there is, made as they are asked for; the outbox is told where that ends.
+
+        That is settled at once and not when a thread is free, so that the outbox need not keep what is in it.
+        """
         gateway, asked = _gateway(self._socket), self._asked
         store, ticket = gateway.store, _ticket(gateway, self._limits)
         now = time.time_ns()
+        loop, begin_after = asyncio.get_running_loop(), self._outbox.begin_after
+        first = [store.snapshot(self._tenant)]
+        begin_after(first[0].number)
 
-        def read() -> tuple[int, EntryColumns]:
+        def read() -> EntryColumns:
+            if first:
+                snapshot = first.pop()
+            else:  # again, without a block that is damaged
+                snapshot = store.snapshot(self._tenant)
+                loop.call_soon_threadsafe(begin_after, snapshot.number)
             check_bytes(store, self._tenant, asked.expr, asked.start, now, self._limits)
-            snapshot = store.snapshot(self._tenant)
             most = gateway.settings.query.max_memory
-            return snapshot.number, past_entries(snapshot, self._tenant, asked, self._limits, now, most, ticket.check)
+            return past_entries(snapshot, self._tenant, asked, self._limits, now, most, ticket.check)
 
-        number, entries = await gateway.queries.run(ticket, lambda: past_damage(store, read))
-        return number, past_frames(entries, self._outbox.form)
+        entries = await gateway.queries.run(ticket, lambda: past_damage(store, read))
+        return past_frames(entries, self._outbox.form)

@@ -6,7 +6,7 @@ Loki's frame has one element of `streams` for each entry, which so stand in orde
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -95,6 +95,10 @@ class Elements:
         """Entries start..stop as a view."""
         some = slice(start, stop)
         return Elements(self.ts[some], self.number[some], self.texts.slice(start, stop), self.labels[some], self.shown)
+
+    def textless(self) -> Elements:
+        """All of them without their texts."""
+        return replace(self, texts=Texts(np.zeros(0, np.uint8), np.zeros(len(self) + 1, np.int64)))
 
 
 def joined(parts: Sequence[Elements]) -> Elements:

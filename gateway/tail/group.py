@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from gateway.tail.outbox import Outbox
 from logql import LiveQuery
 from logql.live import by_stream
 from storage.batch import I64, Batch, Texts
+from storage.rows import concat_batches
 
 HELD_BYTES = 16 << 20
 """Bytes of entries that are held back; past that all are sent."""
@@ -35,6 +36,13 @@ class Fresh:
 
     batch: Batch
     number: I64
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Batch, int]]) -> Fresh:
+        """Batches, at least one, and the commit that each came with."""
+        batches = [batch for batch, _ in parts]
+        numbers = np.array([number for _, number in parts], np.int64)
+        return cls(concat_batches(batches), np.repeat(numbers, [len(batch) for batch in batches]))
 
 
 @dataclass(slots=True, eq=False)
@@ -78,15 +86,18 @@ class Group:
             else:
                 yield from frames_of(made, self.form)
 
-    def skipped(self, fresh: Fresh) -> Elements | None:
-        """Fresh rows of matching streams as entries without a text: there is no time to look at their lines."""
+    def skipped(self, fresh: Fresh, counts: I64) -> tuple[Elements, I64] | None:
+        """Fresh rows of matching streams as entries without a text: there is no time to look at their lines.
+
+        With them the `counts` that are theirs.
+        """
         rows = self.query.matching(fresh.batch)
         if not len(rows):
             return None
         entries = by_stream(fresh.batch, rows)
         shown = [self.form.shown(labels) for labels in entries.label_sets]
         nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(rows) + 1, np.int64))
-        return Elements(entries.ts, fresh.number[rows], nothing, entries.labels, shown)
+        return Elements(entries.ts, fresh.number[rows], nothing, entries.labels, shown), counts[rows]
 
     def _hold(self, entries: Elements, now: int) -> None:
         # A client whose clock is ahead waits as long as others, and not until its time has come.

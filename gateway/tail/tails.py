@@ -1,7 +1,7 @@
 """All tails of a server: what is committed goes to one thread, which asks each distinct query once, then to outboxes.
 
-While nobody tails the store is not watched. What the thread has not come to is bounded: past that rows are dropped and
-told as such, as far as their streams say that a tail might want them.
+While nobody tails the store is not watched. What the thread has not come to is bounded (see backlog.py): past that rows
+are dropped and told as such, as far as their streams say that a tail might want them.
 """
 
 from __future__ import annotations
@@ -12,34 +12,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-import numpy as np
-
 from gateway.logs import event
+from gateway.tail.backlog import Backlog
 from gateway.tail.figures import DropReason, TailFigures
 from gateway.tail.frames import Elements, Form, Frame
 from gateway.tail.group import Fresh, Group, Key
-from gateway.tail.outbox import MOST_TOLD, Outbox
+from gateway.tail.outbox import Outbox
 from logql import LiveQuery, LogExpr
 from storage import Commit, Watcher
-from storage.batch import Batch, Texts
-from storage.rows import concat_batches
+from storage.batch import I64
+from storage.rows import batch_bytes
 
 _log = logging.getLogger("weir.tail")
 
 PACE = 0.01
 """Seconds from one round of the thread to the next: what is committed meanwhile makes one frame a tail, not one a push.
 A round after a rest begins at once."""
-
-BACKLOG_BYTES = 32 << 20
-"""Bytes of lines that wait for the thread; past that rows are dropped."""
-
-MOST_SKIPPED = 64
-"""Commits whose dropped rows are told one by one."""
 
 TOGETHER_ROWS = 4096
 TOGETHER_BYTES = 1 << 20
@@ -65,7 +58,7 @@ class _News:
 
     group: Group
     frames: Sequence[Frame] = ()
-    skipped: Elements | None = None
+    skipped: tuple[Elements, I64] | None = None
     failed: bool = False
 
 
@@ -84,9 +77,7 @@ class Tails:
         # Replaced as a whole: the thread that writes and the one that evaluates read it.
         self._by_tenant: dict[str, tuple[Group, ...]] = {}
         self._waiting: SimpleQueue[Commit | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._backlog = 0
-        self._skipped: list[Commit] = []
+        self._backlog = Backlog()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.stopping = asyncio.Event()
@@ -147,17 +138,9 @@ class Tails:
 
     def committed(self, commit: Commit) -> None:
         """A Watcher."""
-        if commit.tenant not in self._by_tenant:
-            return
-        size = sum(batch.lines.nbytes for batch in commit.batches)
-        with self._lock:
-            if self._backlog and self._backlog + size > BACKLOG_BYTES:
-                if len(self._skipped) < MOST_SKIPPED:
-                    self._skipped.append(replace(commit, batches=tuple(map(_without_lines, commit.batches))))
-                    self._waiting.put(replace(commit, batches=()))  # the thread may have looked a moment ago
-                return
-            self._backlog += size
-        self._waiting.put(commit)
+        by_tenant = self._by_tenant
+        if commit.tenant in by_tenant and (known := self._backlog.let_in(commit, len(by_tenant))) is not None:
+            self._waiting.put(known)
 
     # -- on the thread that evaluates
 
@@ -176,8 +159,7 @@ class Tails:
             except Exception as error:  # noqa: BLE001 - later tails need the thread
                 event(_log, logging.ERROR, "live tail failed", exc_info=error)
                 self._fail_all()
-            with self._lock:
-                self._backlog -= sum(batch.lines.nbytes for commit in commits for batch in commit.batches)
+            self._backlog.done(commits)
 
     def _next(self, began: float) -> list[Commit] | None:
         """What was committed, at PACE after the last round began; empty: something is due. None: the end."""
@@ -226,14 +208,11 @@ class Tails:
             yield _News(group, failed=True)
 
     def _passed_over(self) -> Iterator[_News]:
-        with self._lock:
-            skipped, self._skipped = self._skipped, []
-        for commit in skipped:
-            for batch in commit.batches:
-                fresh = Fresh(batch, np.full(len(batch), commit.number, np.int64))
-                for group in self._by_tenant.get(commit.tenant, ()):
-                    if (entries := group.skipped(fresh)) is not None:
-                        yield _News(group, skipped=entries)
+        for tenant, missed in self._backlog.missed().items():
+            for fresh, counts in missed.told():
+                for group in self._by_tenant.get(tenant, ()):
+                    if (skipped := group.skipped(fresh, counts)) is not None:
+                        yield _News(group, skipped=skipped)
 
     def _fail_all(self) -> None:
         with suppress(_Stopped):
@@ -258,17 +237,9 @@ class Tails:
             for frame in news.frames:
                 outbox.put(frame)
             if news.skipped is not None:
-                outbox.drop(news.skipped, DropReason.BEHIND)
+                outbox.drop(*news.skipped, DropReason.BEHIND)
             if news.failed:
                 self._ends[outbox]()
-
-
-def _without_lines(batch: Batch) -> Batch:
-    """The beginning of a batch, with nothing but streams and times."""
-    some = slice(MOST_TOLD)
-    ts = batch.ts[some].copy()
-    nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(ts) + 1, np.int64))
-    return Batch(batch.streams, batch.stream[some].copy(), ts, nothing)
 
 
 def _pieces(commits: Sequence[Commit]) -> Iterator[Fresh]:
@@ -276,15 +247,9 @@ def _pieces(commits: Sequence[Commit]) -> Iterator[Fresh]:
     parts = [(batch, commit.number) for commit in commits for batch in commit.batches]
     first = rows = size = 0
     for at, (batch, _) in enumerate(parts):
-        if at > first and (rows + len(batch) > TOGETHER_ROWS or size + batch.lines.nbytes > TOGETHER_BYTES):
-            yield _together(parts[first:at])
+        if at > first and (rows + len(batch) > TOGETHER_ROWS or size + batch_bytes(batch) > TOGETHER_BYTES):
+            yield Fresh.of(parts[first:at])
             first, rows, size = at, 0, 0
         rows += len(batch)
-        size += batch.lines.nbytes
-    yield _together(parts[first:])
-
-
-def _together(parts: Sequence[tuple[Batch, int]]) -> Fresh:
-    batches = [batch for batch, _ in parts]
-    numbers = np.array([number for _, number in parts], np.int64)
-    return Fresh(concat_batches(batches), np.repeat(numbers, [len(batch) for batch in batches]))
+        size += batch_bytes(batch)
+    yield Fresh.of(parts[first:])

@@ -169,8 +169,8 @@ def test_a_run_that_nobody_waits_for_is_listed_until_its_thread_has_ended() -> N
 def test_the_last_slow_queries_are_kept() -> None:
     slow = SlowQueries()
     for number in range(KEPT + 3):
-        slow.add(SlowQuery(about(query=str(number)), 0.0, 6.0, 0.0, 200, "", None))
-    slow.add(SlowQuery(about("other"), 0.0, 6.0, 0.0, 504, "too long", None))
+        slow.add(SlowQuery("t", about(query=str(number)).told(), 0.0, 6.0, 0.0, 200, "", None))
+    slow.add(SlowQuery("other", about("other").told(), 0.0, 6.0, 0.0, 504, "too long", None))
     found = slow.of(("t",))
     assert slow.count == KEPT + 4
     assert [found[0]["query"], found[-1]["query"], len(found)] == [str(KEPT + 2), "4", KEPT - 1]

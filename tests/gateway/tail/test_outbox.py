@@ -31,6 +31,10 @@ def outbox() -> tuple[Outbox, TailFigures]:
     return Outbox(FORM, figures), figures
 
 
+def drop(box: Outbox, *numbers: int) -> None:
+    box.drop(frame(*numbers).entries, np.ones(len(numbers), np.int64), DropReason.BEHIND)
+
+
 async def taken(box: Outbox) -> list[dict[str, Any]]:
     found = []
     while True:
@@ -96,7 +100,7 @@ def test_so_many_dropped_entries_are_named_and_all_counted() -> None:
     box, figures = outbox()
     box.begin_after(0)
     for _ in range(3):
-        box.drop(frame(*range(1, 701)).entries, DropReason.BEHIND)
+        drop(box, *range(1, 701))
     frames = asyncio.run(taken(box))
     assert [each["streams"] for each in frames] == [[]]
     assert len(frames[0]["dropped_entries"]) == MOST_TOLD
@@ -105,7 +109,47 @@ def test_so_many_dropped_entries_are_named_and_all_counted() -> None:
 
 def test_what_was_dropped_but_read_by_then_is_not_told() -> None:
     box, _ = outbox()
-    box.drop(frame(1, 2, 3).entries, DropReason.SLOW_READER)
+    drop(box, 1, 2, 3)
     box.begin_after(2)
     frames = asyncio.run(taken(box))
     assert [each["timestamp"] for each in frames[0]["dropped_entries"]] == ["3"]
+
+
+def timestamps(frames: list[dict[str, Any]]) -> list[int]:
+    return [int(each["timestamp"]) for frame in frames for each in frame.get("dropped_entries", [])]
+
+
+def test_what_comes_after_a_snapshot_is_sent_or_told_however_much_came_before() -> None:
+    for begins in (0, 40, 60):
+        box, _ = outbox()
+        for number in range(1, 61):
+            if number == begins + 1:
+                box.begin_after(40)
+            box.put(frame(number, size=100_000 // len(str(number))))
+        box.begin_after(40)
+        frames = asyncio.run(taken(box))
+        sent = [int(stream["values"][0][0]) for each in frames for stream in each["streams"]]
+        assert sorted(sent + timestamps(frames)) == list(range(41, 61))
+        assert bool(sent) == (begins < 60)
+
+
+def test_drops_before_a_snapshot_do_not_hide_those_after_it() -> None:
+    box, _ = outbox()
+    for first in range(1, 3001, 100):
+        drop(box, *range(first, first + 100))
+    box.begin_after(2950)
+    assert timestamps(asyncio.run(taken(box))) == list(range(2951, 3001))
+
+
+def test_a_second_snapshot_moves_the_beginning_on() -> None:
+    box, figures = outbox()
+    box.begin_after(2)
+    for number in range(1, 7):
+        box.put(frame(number))
+    drop(box, 2, 4, 7)
+    box.begin_after(4)
+    drop(box, 4)
+    frames = asyncio.run(taken(box))
+    assert lines(frames) == ["5", "6"]
+    assert timestamps(frames) == [7]
+    assert figures.dropped == {DropReason.BEHIND: 2}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.tail import tails as module
+from gateway.tail import backlog as module
 from gateway.tail.figures import DropReason
 from gateway.tail.frames import Form, Frame, Shape
 from gateway.tail.group import Fresh, Group
@@ -178,6 +178,101 @@ def test_what_it_cannot_look_at_in_time_is_told_as_dropped(store: Store, monkeyp
         assert hub.tails.figures.dropped == {DropReason.BEHIND: 2}
         await hub.push("well", first=NOON + 30)
         assert await got(outbox, 1) == ["well"]
+
+    run(test, store)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Set when the thread begins to look at rows; it goes on when the second one is set."""
+    entered, go_on = threading.Event(), threading.Event()
+    take = Group.take
+
+    def slow(group: Group, fresh: Fresh, now: int, check: Callable[[], None]) -> Iterator[Frame]:
+        entered.set()
+        assert go_on.wait(20)
+        return take(group, fresh, now, check)
+
+    monkeypatch.setattr(Group, "take", slow)
+    yield entered, go_on
+    go_on.set()
+
+
+async def told(outbox: Outbox) -> list[dict[str, Any]]:
+    """The next dropped entries."""
+    while True:
+        frame = json.loads(await outbox.next())
+        if "dropped_entries" in frame:
+            dropped: list[dict[str, Any]] = frame["dropped_entries"]
+            return dropped
+
+
+Gate = tuple[threading.Event, threading.Event]
+
+
+def test_a_tenants_backlog_takes_nothing_from_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    monkeypatch.setattr(module, "BACKLOG_BYTES", 2000)
+    entered, go_on = gate
+
+    async def test(hub: Hub) -> None:
+        loud, quiet = hub.open(), hub.open(tenant="u")
+        await hub.push("first")
+        await asyncio.to_thread(entered.wait)
+        for number in range(100):
+            await hub.push("x" * 500, first=NOON + 10 + number)
+        for number in range(3):
+            await hub.push(f"{number}", tenant="u", first=NOON + number)
+        go_on.set()
+        assert await got(quiet, 3) == ["0", "1", "2"]
+        assert await told(loud)
+        dropped = hub.tails.figures.dropped[DropReason.BEHIND]
+        assert 90 < dropped < 100
+        assert len(await got(loud, 0)) == 0
+
+    run(test, store)
+
+
+def test_each_tail_is_told_and_each_row_counted_however_many_are_missed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    monkeypatch.setattr(module, "BACKLOG_BYTES", 10)
+    monkeypatch.setattr(module, "MISSED_ROWS", 50)
+    entered, go_on = gate
+
+    async def test(hub: Hub) -> None:
+        many, one, none = hub.open(), hub.open('{app="b"}'), hub.open('{app="c"}')
+        await hub.push("first")
+        await asyncio.to_thread(entered.wait)
+        for number in range(100):
+            await hub.push("x", "y", first=NOON + 10 + 2 * number)
+        some = [entry("a", NOON + 1000 + place, "x") for place in range(1500)]
+        await asyncio.to_thread(send(store, [*some, entry("b", NOON + 3000, "late")], "t").get)
+        go_on.set()
+        assert await told(one) == [{"timestamp": str(NOON + 3000), "labels": {"app": "b"}}]
+        dropped = await told(many)
+        times = [int(each["timestamp"]) - NOON for each in dropped]
+        assert times == [*range(10, 60), 2499]
+        assert hub.tails.figures.dropped == {DropReason.BEHIND: 1701}
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await none.next()
+
+    run(test, store)
+
+
+def test_empty_lines_count_with_their_metadata(store: Store, gate: Gate) -> None:
+    entered, go_on = gate
+
+    async def test(hub: Hub) -> None:
+        hub.open()
+        await hub.push("first")
+        await asyncio.to_thread(entered.wait)
+        some = [entry("a", NOON + 10 + place, "", user=f"{place:0100}") for place in range(1000)]
+        await asyncio.to_thread(send(store, some, "t").get)
+        assert hub.tails._backlog._bytes["t"] > 1000 * (12 + 100)
+        go_on.set()
 
     run(test, store)
 
