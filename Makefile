@@ -57,7 +57,7 @@ format: dev  ## ruff's fixes and formatting
 conformance: dev  ## a real Loki's recorded answers against a fresh server; writes the table of COMPATIBILITY.md
 	$(BIN)/python -m tests.conformance
 
-bench: dev  ## every figure of docs/performance.md, in under 6 minutes on 2 cores
+bench: dev  ## every figure of docs/performance.md, in under 8 minutes on 2 cores
 	$(BIN)/weir warmup
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.report docs/performance.md

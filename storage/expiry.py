@@ -210,7 +210,7 @@ class Expiry:
             return []
         disk = self._disk(self._data_dir)
         wanted = options.wanted_free(disk.total)
-        missing = wanted - disk.free - self._soon_free(wanted)
+        missing = wanted - disk.free - self._soon_free()
         if missing <= 0:
             return []
         held = self._held()
@@ -228,17 +228,16 @@ class Expiry:
         held.sort(key=lambda one: age_order(one.block.day, one.block.max_ts, one.block.generation))
         return held
 
-    def _soon_free(self, wanted: int) -> int:
+    def _soon_free(self) -> int:
         """Bytes that the file system may not tell of yet: of files that went lately, and of those that go anyway.
 
         Those are the ones that are still being read, and the log, if flushes work. What the file system does tell of
         already is counted twice for a while, so that blocks go some seconds later than they could; never too many.
-        Where logs come and go all the time that would never end: it counts for half of what is `wanted` at most.
         """
         paths = list(self._leases.waiting_paths)
         if not self._state.flush_failing:
             paths += (self._data_dir / "wal").glob("*.wal")
-        return sum(map(gain, paths)) + min(self._leases.freed.lately(), wanted // 2)
+        return sum(map(gain, paths)) + self._leases.freed.lately()
 
     def _complain(self, wanted: int, free: int, ours: int) -> None:
         now = time.monotonic()

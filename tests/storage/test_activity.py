@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -22,10 +23,10 @@ def put(store: Store, *entries: tuple[Labels, int, bytes]) -> None:
     builder = BatchBuilder()
     for labels, ts, line in entries:
         builder.add(builder.add_stream(labels), ts, line, ())
-    done: list[object] = []
-    store.append("t", builder.build(), done.append)
+    done = threading.Event()
+    store.append("t", builder.build(), lambda _outcome: done.set())
+    assert done.wait(60)
     store.flush()
-    assert done
 
 
 def test_streams_are_told_of_the_last_first(tmp_path: Path) -> None:
