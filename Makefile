@@ -32,8 +32,10 @@ $(BIN)/.dev: $(BIN)/.setup requirements-dev.lock $(wildcard tests/e2e/python/*.t
 run: setup  ## serve Loki's API on 127.0.0.1:3100 with data in ./data (HTTP=host:port, DATA=folder)
 	$(BIN)/weir serve --http $(HTTP) --data-dir $(DATA)
 
+# Three processes on two cores: a third of what a test takes is waiting. tests/conftest.py says what comes first.
 test: dev  ## all tests but the long ones and those that need Node.js
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not soak and not node"
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+	  -m "not soak and not node"
 
 NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules tests/e2e/grafana/node_modules
 %/node_modules: %/package-lock.json
@@ -41,7 +43,7 @@ NPM := tests/e2e/npm/node_modules tests/e2e/lezer/node_modules tests/e2e/grafana
 	@touch $@
 
 test-node: dev $(NPM)  ## log libraries from npm push to a real server; Grafana's grammar and types agree with ours
-	$(BIN)/python -m pytest -m "node"
+	$(BIN)/python -m pytest -m "node" tests/e2e
 
 check: dev  ## ruff, mypy, and that nothing costs 1.5 times what it did
 	$(BIN)/ruff check .
@@ -65,10 +67,12 @@ bench: dev  ## every figure of docs/performance.md, in under 8 minutes on 2 core
 benchmark: bench  ## the same
 
 soak: dev  ## the long tests: a thousand kills, very many tenants and streams, an hour of everything at once
+	WEIR_EXAMPLES=all $(BIN)/python -m pytest -m "not soak and not node" $$(grep --recursive --files-with-matches --include 'test_*.py' 'import many$$' tests)
 	WEIR_SOAK_ROUNDS=1000 WEIR_SOAK_MINUTES=60 $(BIN)/python -m pytest --capture no -m "soak"
 
 docs: dev  ## writes the generated parts of docs/
 	$(BIN)/python -m config.reference docs/settings.md
+	$(BIN)/python -m config.item_reference docs/emitters.md docs/notifiers.md
 	$(BIN)/python -m gateway.cli.reference docs/cli.md
 
 lock:  ## newest versions that pyproject.toml allows, as exact versions

@@ -1,4 +1,7 @@
-"""A real Weir server in a process of its own, for every test that needs one."""
+"""A real Weir server in a process of its own, for every test that needs one.
+
+It is a fork of a process that has imported Weir already (forks.py), unless the test asks for a fresh one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
-LISTENING = re.compile(r"listening on (http://[^\s\"']+)")
+from tests.forks import ROOT, shared, weirs_environment
+
+LISTENING = re.compile(r"listening on (https?://[^\s\"']+)")
 START_SECONDS = 90.0
 """More than a start takes on a busy machine with kernels to compile; a server that ends is noticed at once."""
 
@@ -46,10 +51,12 @@ class ServerProcess:
         data_dir: kept over stop, kill and start.
         args: more flags for `weir serve`.
         env: more environment; WEIR_* and LOKI_* of the test's own environment are not passed on.
+        fresh: a new Python process, and not a fork: for tests of a start, and of the memory of a process.
     """
 
-    def __init__(self, data_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data_dir: Path, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False) -> None:
         self.data_dir = data_dir
+        self._fresh = fresh
         self._args: Sequence[str] = args
         self._env = dict(env or {})
         self._process: Running | None = None
@@ -84,29 +91,27 @@ class ServerProcess:
         assert self._process is None or self._process.poll() is not None, "the server is running"
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f"{self.data_dir.name}-", suffix=".log", dir=self.data_dir.parent)
+        os.close(handle)
         self._log, self.url = Path(name), ""
         where = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0"]
         if "--forward" not in self._args:  # port 24224 is the machine's, and tests run side by side
             where += ["--forward", "off"]
-        env = {key: value for key, value in os.environ.items() if not key.startswith(("WEIR_", "LOKI_", "PYTEST_"))}
-        if "WEIR_KERNEL_CACHE" in os.environ:
-            env["WEIR_KERNEL_CACHE"] = os.environ["WEIR_KERNEL_CACHE"]
-        try:
-            self._process = self._spawn(wrapper, ["serve", *where, *self._args], env | self._env, handle)
-        finally:
-            os.close(handle)
+        self._process = self._spawn(wrapper, ["serve", *where, *self._args], weirs_environment() | self._env, self._log)
         return self
 
-    def _spawn(self, wrapper: Sequence[str], arguments: Sequence[str], env: Mapping[str, str], output: int) -> Running:
-        """Runs `weir ARGUMENTS`, with all that it writes to the file `output`."""
-        return subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "gateway.cli", *arguments],
-            env=env,
-            cwd=Path(__file__).parent.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    def _spawn(self, wrapper: Sequence[str], arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Running:
+        """Runs `weir ARGUMENTS`, with all that it writes to the file `log`."""
+        if not (self._fresh or wrapper) and shared().can_be(env):
+            return shared().launch(arguments, env, stdout=log, stderr=log)
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [*wrapper, sys.executable, "-m", "gateway.cli", *arguments],
+                env=env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
 
     def start(self, wrapper: Sequence[str] = (), seconds: float = START_SECONDS) -> Self:
         """Starts the process and returns when it takes requests."""
@@ -166,9 +171,11 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(data_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+def running_server(
+    data_dir: Path, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False
+) -> Iterator[ServerProcess]:
     """A server for the length of a `with`; its log is printed if the body fails."""
-    with ServerProcess(data_dir, *args, env=env) as server:
+    with ServerProcess(data_dir, *args, env=env, fresh=fresh) as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -42,10 +43,17 @@ class Socket:
     """
 
     def __init__(
-        self, url: str, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         where = urlsplit(url)
         self.raw = socket.create_connection((where.hostname or "", where.port or 80), timeout=30)
+        if context is not None:
+            self.raw = context.wrap_socket(self.raw, server_hostname=where.hostname)
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -128,7 +136,8 @@ class Socket:
                     self.body += bytes(event.data)
                 case Ping():
                     self.pings += 1
-                    self.raw.sendall(self._protocol.send(event.response()))
+                    with suppress(OSError):  # it has gone, and what it said before is still to be read
+                        self.raw.sendall(self._protocol.send(event.response()))
                 case TextMessage():
                     self._part += event.data
                     if event.message_finished:

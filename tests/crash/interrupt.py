@@ -1,12 +1,14 @@
 """Runs the life once for every step and moment, ends it there, and checks what the next start finds.
 
-A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut MOMENTS PART
-PARTS`. It writes one JSON object: how many steps a life has, at which ones it was ended, what was wrong afterwards.
+A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut MOMENTS all|ends PART
+PARTS`. `ends`: of the steps that the same lines of code make, only the first and the last. It writes one JSON object:
+how many steps a life has, how many were to be its end, at which ones it was ended, what was wrong afterwards.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import shutil
@@ -26,7 +28,7 @@ from storage.verify import verify
 from tests.crash.contents import Entry, Push, differences, read_all, store_push, total
 from tests.crash.life import OPTIONS, TENANTS, live, pushes
 from tests.crash.power_cut import PowerCut
-from tests.crash.steps import CRASHED, Moment, Reporter, Steps, Witness
+from tests.crash.steps import CRASHED, Moment, Steps, Surveyor, Witness
 
 SPARE = 5
 """Steps past the last one of a quiet run that are tried: a busy machine may shift them."""
@@ -39,12 +41,17 @@ HANG = 60.0
 """Seconds after which a life or a check that hangs shows where, and fails."""
 
 
-def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: int) -> None:
-    """Ends a life at every `parts`-th step from `part` on, at each of the moments."""
-    names = _names(folder / "whole")
+def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: int, *, everything: bool) -> None:
+    """Ends a life at every `parts`-th of its steps from `part` on, at each of the moments."""
+    gc.freeze()  # no child goes through, and by that copies, what they all share
+    survey = _survey(folder / "whole")
+    names = [name for name, _ in survey]
+    # A dictionary keeps the last of equal keys.
+    first, last = ({place: step for step, place in order} for order in (_numbered(survey)[::-1], _numbered(survey)))
+    wanted = range(1, len(names) + SPARE) if everything else sorted({*first.values(), *last.values()})
     problems: list[str] = []
     ended: Counter[str] = Counter()
-    for step in range(part, len(names) + SPARE, parts):
+    for step in wanted[part - 1 :: parts]:
         expected = names[step - 1] if step <= len(names) else None
         for moment in moments:
             if moment is Moment.AFTER and expected in UNSEEN[kind]:
@@ -62,11 +69,17 @@ def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: i
             shutil.rmtree(data_dir)
             if left is not None:
                 shutil.rmtree(left)
-    json.dump({"steps": dict(Counter(names)), "ended": ended, "problems": problems[:50]}, sys.stdout)
+    chosen = Counter(names[step - 1] for step in wanted if step <= len(names))
+    told = {"steps": Counter(names), "chosen": chosen, "ended": ended, "problems": problems[:50]}
+    json.dump(told, sys.stdout)
 
 
-def _names(data_dir: Path) -> list[str]:
-    """The names of all steps of a life that comes to its end."""
+def _numbered(survey: Sequence[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:
+    return list(enumerate(survey, 1))
+
+
+def _survey(data_dir: Path) -> list[tuple[str, str]]:
+    """The names of all steps of a life that comes to its end, each with where in the code it was made."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -74,9 +87,9 @@ def _names(data_dir: Path) -> list[str]:
         _live_and_end(data_dir, None, -1, Moment.AFTER, writing, everything=True)
     os.close(writing)
     with os.fdopen(reading) as told:
-        names = [line for line in told.read().splitlines() if not line.isdigit()]
+        steps = [line.split("\t") for line in told.read().splitlines() if not line.isdigit()]
     os.waitpid(pid, 0)
-    return names
+    return [(name, place) for name, place in steps]
 
 
 def _interrupted(data_dir: Path, left: Path | None, step: int, moment: Moment) -> tuple[set[int], str | None]:
@@ -111,7 +124,7 @@ def _live_and_end(
 
     try:
         data_dir.mkdir()
-        witness: Witness | None = Reporter(say) if everything else None
+        witness: Witness | None = Surveyor(say) if everything else None
         if left is not None:
             witness = PowerCut(data_dir, left)
         Steps(step, moment, say, witness).install()
@@ -192,4 +205,11 @@ def _repeat(store: Store, everything: Sequence[Push], acknowledged: set[int]) ->
 
 if __name__ == "__main__":
     moments = [Moment(word) for word in sys.argv[3].split(",")]
-    main(Path(sys.argv[1]), sys.argv[2], moments, int(sys.argv[4]), int(sys.argv[5]))
+    main(
+        Path(sys.argv[1]),
+        sys.argv[2],
+        moments,
+        int(sys.argv[5]),
+        int(sys.argv[6]),
+        everything=sys.argv[4] == "all",
+    )

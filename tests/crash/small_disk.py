@@ -45,19 +45,17 @@ class SmallTmpfs:
     def __init__(self, folder: Path, size: int) -> None:
         folder.mkdir()
         self.folder = folder
-        script = f'mount -t tmpfs -o size={size} tmpfs "$1" && echo mounted && exec cat'
-        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(folder)]
-        try:
-            # The folder is the repository, because that is where servers are to start.
-            self._holder = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        except FileNotFoundError as error:
-            raise Unavailable("there is no unshare command") from error
-        assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != b"mounted\n":
-            _, said = self._holder.communicate()
-            raise Unavailable(f"no mount namespace: {said.decode().strip()}")
+        # Root that may mount needs no user namespace, and there are machines that give none.
+        why = []
+        for own_users in (True, False):
+            try:
+                self._holder = _mounted(folder, size, own_users=own_users)
+                break
+            except Unavailable as reason:
+                why.append(str(reason))
+        else:
+            raise Unavailable(" and ".join(why))
+        self._user = ["--user"] if own_users else []
         self.inside = Path(f"/proc/{self._holder.pid}/root{folder}")
         """The folder from outside: as `folder`, that is what lies below the mount."""
 
@@ -70,7 +68,7 @@ class SmallTmpfs:
     def wrapper(self) -> Sequence[str]:
         """The command under which another command sees it."""
         target = str(self._holder.pid)
-        return ["nsenter", "--target", target, "--user", "--mount", "--wd", "--preserve-credentials", "--"]
+        return ["nsenter", "--target", target, *self._user, "--mount", "--wd", "--preserve-credentials", "--"]
 
     def free(self) -> int:
         found = os.statvfs(self.inside)
@@ -92,6 +90,25 @@ class SmallTmpfs:
 
     def close(self) -> None:
         self._holder.communicate()
+
+
+def _mounted(folder: Path, size: int, *, own_users: bool) -> subprocess.Popen[bytes]:
+    """A process in whose mount namespace, and user namespace if asked for, the tmpfs is, until its input ends."""
+    script = f'mount -t tmpfs -o size={size} tmpfs "$1" && echo mounted && exec cat'
+    users = ["--user", "--map-root-user"] if own_users else []
+    command = ["unshare", *users, "--mount", "sh", "-c", script, "sh", str(folder)]
+    try:
+        # The folder is the repository, because that is where servers are to start.
+        holder = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except FileNotFoundError as error:
+        raise Unavailable("there is no unshare command") from error
+    assert holder.stdout is not None
+    if holder.stdout.readline() != b"mounted\n":
+        _, said = holder.communicate()
+        raise Unavailable(f"no {'user and ' * own_users}mount namespace: {said.decode().strip()}")
+    return holder
 
 
 class FileSizeLimit:

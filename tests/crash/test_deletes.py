@@ -16,9 +16,9 @@ PARTS = 2
 
 
 @pytest.mark.parametrize("kind", ["kill", "power-cut"])
-def test_a_delete_is_whole_or_was_never_answered(tmp_path: Path, kind: str) -> None:
+def test_a_delete_is_whole_or_was_never_answered(fast_folder: Path, kind: str) -> None:
     def part(number: int) -> dict[str, Any]:
-        folder = tmp_path / str(number)
+        folder = fast_folder / str(number)
         folder.mkdir()
         command = [sys.executable, "-m", "tests.crash.delete_life", str(folder), kind, str(number), str(PARTS)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)

@@ -24,13 +24,16 @@ SOMETIMES = {"replace"}
 """What the maintenance thread does at times of its own: the file of the steady clock."""
 
 
-def _interrupt(folder: Path, kind: str, moments: str) -> tuple[dict[str, int], Counter[str], list[str]]:
-    """Steps of a life by kind, at which kinds it was ended how often, and what was wrong."""
+def _interrupt(
+    folder: Path, kind: str, moments: str, which: str
+) -> tuple[dict[str, int], dict[str, int], Counter[str], list[str]]:
+    """Steps of a life by kind, which were to be its end, at which kinds it was ended how often, and what was wrong."""
 
     def part(number: int) -> dict[str, Any]:
         own = folder / str(number)
         own.mkdir()
-        command = [sys.executable, "-m", "tests.crash.interrupt", str(own), kind, moments, str(number), str(PARTS)]
+        command = [sys.executable, "-m", "tests.crash.interrupt", str(own), kind, moments, which]
+        command += [str(number), str(PARTS)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
@@ -40,25 +43,34 @@ def _interrupt(folder: Path, kind: str, moments: str) -> tuple[dict[str, int], C
         found = list(threads.map(part, range(1, PARTS + 1)))
     ended = Counter(name for told in found for name, count in told["ended"].items() for _ in range(count))
     problems = [problem for told in found for problem in told["problems"]]
-    steps = found[0]["steps"]
-    return steps, ended, problems
+    return found[0]["steps"], found[0]["chosen"], ended, problems
 
 
-@pytest.mark.parametrize("kind", ["kill", "power-cut"])
-def test_nothing_is_lost_or_doubled_at_any_step(tmp_path: Path, kind: str) -> None:
-    steps, ended, problems = _interrupt(tmp_path, kind, "after,during" if kind == "kill" else "after")
+def _ends(folder: Path, kind: str, which: str) -> None:
+    steps, chosen, ended, problems = _interrupt(folder, kind, "after,during" if kind == "kill" else "after", which)
     assert not problems, "\n".join(problems)
     # The harness did its work: each kind of step was seen, and each step that makes a difference was an end.
     assert steps.keys() - SOMETIMES == KINDS
     assert sum(steps.values()) > 120
     unseen = UNSEEN[kind] | SOMETIMES
-    assert ended.total() >= sum(count for name, count in steps.items() if name not in unseen)
+    assert ended.total() >= sum(count for name, count in chosen.items() if name not in unseen)
     assert ended.keys() >= KINDS - unseen
+
+
+@pytest.mark.parametrize("kind", ["kill", "power-cut"])
+def test_nothing_is_lost_or_doubled_at_any_step_the_first_or_last_time(fast_folder: Path, kind: str) -> None:
+    _ends(fast_folder, kind, "ends")
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", ["kill", "power-cut"])
-def test_nothing_is_lost_or_doubled_just_before_any_step(tmp_path: Path, kind: str) -> None:
-    steps, ended, problems = _interrupt(tmp_path, kind, "before")
+def test_nothing_is_lost_or_doubled_at_any_step(fast_folder: Path, kind: str) -> None:
+    _ends(fast_folder, kind, "all")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["kill", "power-cut"])
+def test_nothing_is_lost_or_doubled_just_before_any_step(fast_folder: Path, kind: str) -> None:
+    steps, _, ended, problems = _interrupt(fast_folder, kind, "before", "all")
     assert not problems, "\n".join(problems)
     assert ended.total() >= sum(count for name, count in steps.items() if name not in SOMETIMES)
