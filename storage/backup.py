@@ -9,7 +9,9 @@ no file of either kind changes but for the end of the last segment. So the order
    on SQLite shows it as it is now), and the segments are listed again. If one came or went, all of that is done again.
    Now whatever was acknowledged before is in an opened segment or in a block that is in its folder; an opened file can
    be read after its name has gone; and control.db says of these segments what it would say after a crash in this
-   moment. Sizes are taken last, so that control.db speaks of no record that is not in them.
+   moment. Sizes are taken last, so that control.db speaks of no record that is not in them. `archive/` is looked at
+   with the log: what relays are owed as of that control.db is in a segment or in a file of it. Its files never change;
+   they are linked before, and those that came since are opened with the segments; those that went since are left out.
 2. control.db and the segments up to those sizes are **copied**: the server appends to the last segment, and cuts one
    in which a write failed, so a link would not stay as it is. Half a record at the end of the last one is cut by
    replay.
@@ -33,7 +35,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,8 @@ from urllib.parse import quote
 from storage.copying import FileSum, Report, Tally, copy_file, sum_file
 from storage.errors import StorageError
 from storage.manifest import NAME, Manifest, is_backup, write_manifest
+from storage.outbox.archive import SUFFIX
+from storage.outbox.segments import FOLDER
 from storage.segment import sync_directory
 
 _NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -106,10 +110,14 @@ class _Moment:
     Attributes:
         segments: name, open file and size of each.
         control: a connection that sees control.db of that moment; None if there is no such file.
+        archive: names of the files of `archive/`, relative to the data directory.
+        new: name and open file of those of them that were not taken before.
     """
 
     segments: tuple[tuple[str, BinaryIO, int], ...]
     control: sqlite3.Connection | None
+    archive: frozenset[str]
+    new: tuple[tuple[str, BinaryIO], ...]
 
 
 class _Backup:
@@ -125,7 +133,8 @@ class _Backup:
 
     def make(self) -> BackupResult:
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with _moment(self._data_dir) as moment:
+        taken = {name for name in _archived(self._data_dir) if self._take_archived(name)}
+        with _moment(self._data_dir, taken) as moment:
             folders = sorted((self._data_dir / "blocks").glob("*/*"))
             self._tally.total = sum(size for _, _, size in moment.segments)
             self._tally.total += sum(_size(path) for folder in folders for path in folder.glob("*.parquet"))
@@ -134,6 +143,10 @@ class _Backup:
             (self._target / "wal").mkdir()
             for name, file, size in moment.segments:
                 self._copy(file, f"wal/{name}", size)
+            for name, archived in moment.new:
+                (self._target / name).parent.mkdir(parents=True, exist_ok=True)
+                self._copy(archived, name)
+            self._sum_archive(taken, moment.archive)
         (self._target / "blocks").mkdir()
         # A folder that comes later has only rows that came later, or that the segments have as well.
         for folder in folders:
@@ -225,6 +238,23 @@ class _Backup:
             self._copy(file, name)
         return True
 
+    def _take_archived(self, name: str) -> bool:
+        """Takes a file of `archive/`; False if it is gone."""
+        (self._target / name).parent.mkdir(parents=True, exist_ok=True)
+        return self._take_block(name)
+
+    def _sum_archive(self, taken: set[str], there: frozenset[str]) -> None:
+        """Reads the linked files of `archive/` for their checksums; drops those that are owed to nobody any more."""
+        for name in sorted(taken):
+            if name not in there:
+                (self._target / name).unlink()
+                del self._files[name]
+            elif name in self._linked:
+                self._tally.total += self._files[name].size
+                self._tally.begin(name)
+                self._files[name] = sum_file(self._target / name, self._tally)
+            self._linked.discard(name)
+
     def _take_index(self) -> None:
         """Copies index.db and sets what it knows against the blocks that were taken."""
         known: dict[str, FileSum] = {}
@@ -270,24 +300,36 @@ class _Backup:
 
 
 @contextmanager
-def _moment(data_dir: Path) -> Iterator[_Moment]:
-    """Holds on to the log and control.db as they are now. Raises StorageError, OSError."""
+def _moment(data_dir: Path, taken: Collection[str]) -> Iterator[_Moment]:
+    """Holds on to log, archive and control.db as they are now. Raises StorageError, OSError.
+
+    `taken`: files of the archive that are held on to already.
+    """
     wal = data_dir / "wal"
     while True:
         with ExitStack() as held:
-            names = _segments(wal)
+            names, archive = _segments(wal), _archived(data_dir)
+            new = [name for name in archive if name not in taken]
             try:
                 files = [held.enter_context((wal / name).open("rb")) for name in names]
+                opened = [held.enter_context((data_dir / name).open("rb")) for name in new]
             except FileNotFoundError:
                 continue
             control = None
             if (data_dir / "control.db").exists():
                 control = held.enter_context(closing(_open_snapshot(data_dir / "control.db")))
-            if _segments(wal) != names:
+            if (_segments(wal), _archived(data_dir)) != (names, archive):
                 continue
             sizes = [os.fstat(file.fileno()).st_size for file in files]
-            yield _Moment(tuple(zip(names, files, sizes, strict=True)), control)
+            segments = tuple(zip(names, files, sizes, strict=True))
+            yield _Moment(segments, control, frozenset(archive), tuple(zip(new, opened, strict=True)))
             return
+
+
+def _archived(data_dir: Path) -> list[str]:
+    """The files of `archive/`, relative to the data directory: whole segments, packed or not."""
+    found = (data_dir / FOLDER).glob("*/*/*/*")
+    return sorted(str(path.relative_to(data_dir)) for path in found if path.name.endswith((SUFFIX, ".wal")))
 
 
 def _segments(wal: Path) -> list[str]:

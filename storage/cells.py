@@ -1,7 +1,14 @@
 """A tenant's rows in cells: what each stream wrote in each hour, added up over blocks and memory.
 
-Blocks say it in their footers, runs are looked through once and keep it. No line is read and no page; where blocks are
-cut, and what is in memory yet, does not show: streams and hours are the same everywhere.
+Blocks say it in their footers, runs are looked through once and keep it. No line is read and no page but where rows may
+stand twice (storage.doubled); where blocks are cut, and what is in memory yet, does not show: streams and hours are the
+same everywhere.
+
+Two things may show. How many values a metadata key has is told of a block or a run as a whole: up to MOST_WORDS in all
+that have it in the hours and streams asked for, each value counts once a cell; beyond, every time. A block may have
+more of them than those hours alone: a flush or compaction then adds to an answer about these hours what values of the
+key repeat in a cell. And of more than batch.MAX_COLUMNS keys every block chooses for itself which are the rarer ones,
+whose names and values always count.
 """
 
 from __future__ import annotations
@@ -18,12 +25,14 @@ from numpy.typing import NDArray
 
 from storage.batch import I32, I64, Batch
 from storage.blockread import Block, read_footer
+from storage.doubled import Excess, excess_of_block, repeated_in_runs, without
 from storage.errors import CorruptBlock
 from storage.kept import Kept
 from storage.memtable import Run
+from storage.rows import take_rows
 from storage.scan import Window
 from storage.state import View
-from storage.tombstones import Tombstone, reaching
+from storage.tombstones import reaching
 from storage.words import KeySaid, bits_of, decode, join, tally, word_hash
 
 F64: TypeAlias = NDArray[np.float64]
@@ -93,15 +102,21 @@ def cells_of(view: View, window: Window) -> Cells:
         CorruptBlock: a footer cannot be read.
     """
     start, end = hours_of(window.start, window.end)
-    parts = [
-        _of_block(block, window, start, end, reaching(view.tombstones, block))
-        for block in view.blocks
-        if block.max_ts >= start and block.min_ts < end
-    ]
+    places = [at for at, block in enumerate(view.blocks) if block.max_ts >= start and block.min_ts < end]
+    blocks = [view.blocks[place] for place in places]
+    parts = [_of_block(view, place, window, start, end) for place in places]
+    runs = [run for run in view.memory if run.max_ts >= start and run.min_ts < end]
+    doubled = repeated_in_runs(view, runs, window.table)
+    kept = [run for run in runs if run not in doubled or len(doubled[run]) < len(run)]
     parts += [
-        _chosen(_of_run(run), window, start, end) for run in view.memory if run.max_ts >= start and run.min_ts < end
+        _chosen(_without_rows(run, doubled[run]) if run in doubled else _of_run(run), window, start, end)
+        for run in kept
     ]
-    return _alive(_added([part for part in parts if len(part.share)]), window.floor)
+    if window.floor is None or window.archived is None:
+        return _alive(_added([part for part in parts if len(part.share)]), window.floor)
+    floors = [window.floor_of_block(block) for block in blocks] + [window.floor_of_run(run) for run in kept]
+    parts = [_without_expired(part, floor) for part, floor in zip(parts, floors, strict=True)]
+    return _added([part for part in parts if len(part.share)])
 
 
 def hours_of(start: int, end: int) -> tuple[int, int]:
@@ -117,7 +132,8 @@ _said: Kept[Path, list[KeySaid]] = Kept(_KEPT, _ROOM)
 _runs: WeakKeyDictionary[Run, _Stretches] = WeakKeyDictionary()
 
 
-def _of_block(block: Block, window: Window, start: int, end: int, tombstones: Sequence[Tombstone]) -> _Part:
+def _of_block(view: View, place: int, window: Window, start: int, end: int) -> _Part:
+    block = view.blocks[place]
     footer = read_footer(block.path)
     spans = footer.spans
     size = spans.line_bytes
@@ -131,11 +147,28 @@ def _of_block(block: Block, window: Window, start: int, end: int, tombstones: Se
         size,
         _metadata_said(block, footer.metadata),
     )
+    for excess in excess_of_block(view, place, window.table):
+        stretches = _without_excess(stretches, excess, says_metadata=bool(footer.metadata))
     part = _chosen(stretches, window, start, end)
-    for one in tombstones:
+    for one in reaching(view.tombstones, block):
         if one.chooses is None and len(part.share):
             part = _without(part, one.selects(part.found.stream), one.start, one.end)
     return part
+
+
+def _without_excess(found: _Stretches, excess: Excess, *, says_metadata: bool) -> _Stretches:
+    """Stretches of a block without rows that stand in an earlier one; one without any other row has no rows left."""
+    rows, size = found.rows.copy(), found.size.copy()
+    rows[excess.spans] -= excess.rows
+    size[excess.spans] -= excess.line_bytes if says_metadata else excess.line_bytes + excess.metadata_bytes
+    return _Stretches(found.stream, found.low, found.high, rows, size, without(found.said, excess))
+
+
+def _without_rows(run: Run, rows: I64) -> _Stretches:
+    """What a run has but for some rows (ascending, not all of them)."""
+    kept = np.ones(len(run), np.bool_)
+    kept[rows] = False
+    return _of_batch(take_rows(run.batch, np.flatnonzero(kept)))
 
 
 def _metadata_said(block: Block, body: bytes) -> list[KeySaid]:
@@ -189,7 +222,7 @@ def _chosen(found: _Stretches, window: Window, start: int, end: int) -> _Part:
     wanted = (
         known & window.accepted[np.minimum(found.stream, len(window.accepted) - 1)] if len(window.accepted) else known
     )
-    wanted &= (found.high >= start) & (found.low < end)
+    wanted &= (found.high >= start) & (found.low < end) & (found.rows > 0)
     if not wanted.all():
         found = _taken(found, np.flatnonzero(wanted))
     return _Part(found, np.ones(len(found.stream)))
@@ -210,13 +243,20 @@ def _taken(found: _Stretches, places: I64) -> _Stretches:
     )
 
 
-def _without(part: _Part, chosen: NDArray[np.bool_], start: int, end: int) -> _Part:
+def _without(part: _Part, chosen: NDArray[np.bool_], start: int, end: int | I64) -> _Part:
     """Stretches without what the `chosen` ones have in start <= ts < end (ns), which is taken to be spread evenly."""
     found = part.found
     low, high, left = _cut(found.low, found.high, chosen, start, end)
     kept = np.flatnonzero(left > 0)
     rest = _Stretches(found.stream, low, high, found.rows, found.size, found.said)
     return _Part(_taken(rest, kept) if len(kept) < len(left) else rest, (part.share * left)[kept])
+
+
+def _without_expired(part: _Part, floor: I64 | None) -> _Part:
+    """Stretches without what has expired; `floor` is int64[streams], ns."""
+    if floor is None or not len(part.share):
+        return part
+    return _without(part, np.ones(len(part.share), np.bool_), _LOWEST + 1, floor[part.found.stream])
 
 
 def _cut(low: I64, high: I64, chosen: NDArray[np.bool_], start: int | I64, end: int | I64) -> tuple[I64, I64, F64]:

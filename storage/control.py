@@ -6,8 +6,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,9 @@ from urllib.parse import quote
 
 from storage.catalog import open_database
 from storage.errors import CorruptCatalog, StorageError
+from storage.keys import SCHEMA as _KEYS
+from storage.keys import KeyTable
+from storage.outbox.tables import SCHEMA as _OUTBOX
 from storage.unwritable import refusal
 
 _SCHEMA = """
@@ -32,8 +35,8 @@ CREATE TABLE IF NOT EXISTS deletes (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS deletes_of_tenant ON deletes (tenant, created);
 """
-VERSION = 2
-_OLDER = (1,)
+VERSION = 3
+_OLDER = (1, 2)
 """Versions whose tables are among those of this one."""
 KEEP_IDS = 7 * 86_400
 """Seconds for which a batch id is remembered (README: a sender may try again for a week)."""
@@ -99,20 +102,41 @@ def _check_size(data_dir: Path) -> None:
         raise CorruptCatalog(f"{path} is empty")
 
 
+def _open(data_dir: Path) -> sqlite3.Connection:
+    """A connection to control.db, which is made if there is none. Raises CorruptCatalog, which tells how to go on."""
+    try:
+        _check_size(data_dir)
+        return open_database(
+            data_dir / "control.db", _SCHEMA + _KEYS + _OUTBOX, VERSION, older=_OLDER, synchronous="FULL"
+        )
+    except CorruptCatalog as error:
+        raise CorruptCatalog(
+            f"{error}. It holds what must not be forgotten (batch ids, deletes, keys): restore it from a "
+            f"backup; only if there is none, move control.db away and start again"
+        ) from error
+
+
+def open_keys(data_dir: Path) -> KeyTable:
+    """The keys of a data directory, which is made if there is none. A server may be running.
+
+    Raises:
+        CorruptCatalog: control.db is damaged.
+        StorageError: it cannot be opened now.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the data directory {data_dir} cannot be made: {error.strerror}") from error
+    return KeyTable(_open(data_dir))
+
+
 class Control:
     """control.db. Used by storage's own threads only, never by the event loop."""
 
     def __init__(self, data_dir: Path) -> None:
         """Opens or makes it. Raises CorruptCatalog, which tells how to go on."""
         self._lock = threading.Lock()
-        try:
-            _check_size(data_dir)
-            self._db = open_database(data_dir / "control.db", _SCHEMA, VERSION, older=_OLDER, synchronous="FULL")
-        except CorruptCatalog as error:
-            raise CorruptCatalog(
-                f"{error}. It holds what must not be forgotten (batch ids, deletes, later keys): restore it from a "
-                f"backup; only if there is none, move control.db away and start again"
-            ) from error
+        self._db = _open(data_dir)
 
     def digest_of(self, tenant: str, batch_id: bytes) -> bytes | None:
         """The digest of the batch that came with this id, if one did."""
@@ -122,8 +146,10 @@ class Control:
             ).fetchone()
         return None if found is None else bytes(found[0])
 
-    def remember(self, ids: Iterable[tuple[str, bytes, bytes]]) -> None:
+    def remember(self, ids: Iterable[tuple[str, bytes, bytes]], brought: Iterable[tuple[Any, ...]] = ()) -> None:
         """Keeps (tenant, id, digest) and forgets ids of more than KEEP_IDS ago; durable on return.
+
+        `brought`: rows of `instances`, what the batches of those ids add to them; in the same transaction.
 
         Raises StorageUnavailable if control.db cannot be written.
         """
@@ -133,9 +159,35 @@ class Control:
                 self._db.executemany(
                     "INSERT OR IGNORE INTO batch_ids VALUES (?, ?, ?, ?)", [(*item, now) for item in ids]
                 )
+                self._db.executemany(
+                    "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, name) DO UPDATE SET "
+                    "batches = batches + excluded.batches, records = records + excluded.records, path = excluded.path, "
+                    "received = max(received, excluded.received)",
+                    brought,
+                )
                 self._db.execute("DELETE FROM batch_ids WHERE at < ?", (now - KEEP_IDS,))
         except sqlite3.Error as error:
             raise refusal(error, "control.db") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """What is done within it is durable at its end, or not done. Raises StorageUnavailable if it cannot be written.
+
+        For storage.outbox, whose tables are its own.
+        """
+        try:
+            with self._lock, self._db:
+                yield self._db
+        except sqlite3.Error as error:
+            raise refusal(error, "control.db") from error
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises StorageError."""
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"control.db cannot be read: {error}") from error
 
     # -- deletes
 
@@ -184,6 +236,15 @@ def read_deletes(data_dir: Path) -> list[DeleteRecord]:
 
     Raises StorageError if control.db cannot be read.
     """
+    rows = read_table(data_dir, "deletes", "SELECT * FROM deletes ORDER BY created, id")
+    return [_delete_record(row) for row in rows]
+
+
+def read_table(data_dir: Path, table: str, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a table of control.db, for who only looks: nothing is locked or made. None, if there is no such table.
+
+    Raises StorageError if control.db cannot be read.
+    """
     path = data_dir / "control.db"
     if not path.exists():
         return []
@@ -191,12 +252,11 @@ def read_deletes(data_dir: Path) -> list[DeleteRecord]:
         # It may write, though it never does: one that may not leaves files behind where no server runs.
         mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro&immutable=1"
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True)) as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'deletes'").fetchall():
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall():
                 return []  # of an older version
-            rows = db.execute("SELECT * FROM deletes ORDER BY created, id").fetchall()
+            return db.execute(query).fetchall()
     except sqlite3.Error as error:
         raise StorageError(f"control.db cannot be read: {error}") from error
-    return [_delete_record(row) for row in rows]
 
 
 def _delete_record(row: Sequence[Any]) -> DeleteRecord:

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from storage.archived import floor_of_block
 from storage.batch import I32, I64
 from storage.blockread import Block
 from storage.catalog import Catalog
@@ -94,6 +95,10 @@ class Floors:
         """int64[streams], ns: older entries of a stream may be removed; None: none of them."""
         return self._retention.floor(tenant, table, self.clock.now())
 
+    def of_block(self, floor: I64 | None, block: Block) -> I64 | None:
+        """The same of a block's entries, which may be owed to others."""
+        return floor_of_block(floor, self._retention.archived(), block)
+
 
 class Expiry:
     """Takes blocks off the disk, between two changes of compaction's; a job that was at one of them is given up."""
@@ -110,7 +115,10 @@ class Expiry:
         retention: Retention,
         floors: Floors,
         disk: Callable[[Path], Disk] = disk_of,
+        owed: Callable[[], Collection[Path]] = frozenset,
     ) -> None:
+        """`owed`: segments of the log that a flush will not remove, as others are owed records of them."""
+        self._owed = owed
         self._data_dir = data_dir
         self._state = state
         self._writer = writer
@@ -171,7 +179,8 @@ class Expiry:
             if floor is None:
                 continue
             for block in tenant.view.blocks:
-                if bool((block.stream_min < floor[block.streams]).any()):
+                own = self._floors.of_block(floor, block)
+                if own is not None and bool((block.stream_min < own[block.streams]).any()):
                     found.rewritten += self._engine.rewrite(tenant, block, _at_once) is not None
         found.rows = self._counters.compaction.expired_rows - before
         return found
@@ -191,15 +200,20 @@ class Expiry:
             if floor is None or not len(floor):
                 continue
             highest = int(floor.max())
-            found += [Held(tenant, one) for one in blocks if one.max_ts < highest and has_expired(one, floor)]
+            archived = self._retention.archived()
+            found += [
+                Held(tenant, one)
+                for one in blocks
+                if one.max_ts < highest and has_expired(one, floor_of_block(floor, archived, one))
+            ]
         return found
 
     def _over_size(self) -> list[Held]:
         limit = self._retention.options.max_total_size
         if not limit:
             return []
-        held = self._held()
-        return list(until(held, sum(one.block.size for one in held) - limit, lambda one: one.block.size))
+        total = sum(block.size for tenant in list(self._state.tenants.values()) for block in tenant.view.blocks)
+        return list(until(self._held(), total - limit, lambda one: one.block.size))
 
     def _for_space(self) -> list[Held]:
         options = self._retention.options
@@ -223,8 +237,14 @@ class Expiry:
         return chosen
 
     def _held(self) -> list[Held]:
-        """All blocks, the oldest first: by day, within it by their newest entry."""
-        held = [Held(tenant, block) for tenant in list(self._state.tenants.values()) for block in tenant.view.blocks]
+        """All blocks with nothing that is owed, the oldest first: by day, within it by their newest entry."""
+        archived = self._retention.archived()
+        held = [
+            Held(tenant, block)
+            for tenant in list(self._state.tenants.values())
+            for block in tenant.view.blocks
+            if archived is None or not archived.owes(block)
+        ]
         held.sort(key=lambda one: age_order(one.block.day, one.block.max_ts, one.block.generation))
         return held
 
@@ -236,7 +256,8 @@ class Expiry:
         """
         paths = list(self._leases.waiting_paths)
         if not self._state.flush_failing:
-            paths += (self._data_dir / "wal").glob("*.wal")
+            owed = self._owed()
+            paths += [path for path in (self._data_dir / "wal").glob("*.wal") if path not in owed]
         return sum(map(gain, paths)) + self._leases.freed.lately()
 
     def _complain(self, wanted: int, free: int, ours: int) -> None:

@@ -231,6 +231,7 @@ class Counters:
     wal_raw_bytes: int = 0
     wal_failures: int = 0
     wal_disk_full: int = 0
+    wal_sync_failures: int = 0
     wal_segments_removed: int = 0
     refused_batches: int = 0
     refusing: bool = False
@@ -261,6 +262,28 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What may be wrong, cheap enough to be asked for every few seconds.
+
+    Attributes:
+        refusing: the last write to the log was refused, or would be, as the disk is nearly full.
+        refused_batches: since the start.
+        syncs, sync_failures: of the log, since the start.
+        flush_failing: the last flush failed.
+        blocks_set_aside: damaged ones in quarantine.
+        disk_used: which part of the log's file system is in use, 0 to 1.
+    """
+
+    refusing: bool = False
+    refused_batches: int = 0
+    syncs: int = 0
+    sync_failures: int = 0
+    flush_failing: bool = False
+    blocks_set_aside: int = 0
+    disk_used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """A snapshot of everything.
 
@@ -279,6 +302,8 @@ class Figures:
         flush_failing: the last flush failed.
         blocks_set_aside: damaged ones in quarantine.
         deletes: of all times.
+        archive_files, archive_disk_bytes: of segments that left the log and that relays are owed rows of.
+        lost_records: that relays were owed and could not be read, since the start.
         clock_ahead: ns by which the time of day is ahead of the clock that retention removes by.
     """
 
@@ -301,3 +326,6 @@ class Figures:
     blocks_set_aside: int = 0
     deletes: DeleteFigures = field(default_factory=DeleteFigures)
     clock_ahead: int = 0
+    archive_files: int = 0
+    archive_disk_bytes: int = 0
+    lost_records: int = 0

@@ -32,6 +32,19 @@ KEPT_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """The server that passed a batch on.
+
+    Attributes:
+        name: of the instance.
+        path: ids of the servers that the batch came through, the first of them first.
+    """
+
+    name: str
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One push inside a section: its rows follow those of the request before it.
 
@@ -39,11 +52,15 @@ class Request:
         rows: entries stored for it (fewer than it sent where duplicates were dropped).
         batch_id: 16 bytes if the sender named one.
         digest: 16 bytes over the decoded contents, with a batch id.
+        sender: the server that passed it on, with a batch id, if it said who it is.
+        sent: entries that it sent, with a sender.
     """
 
     rows: int
     batch_id: bytes | None = None
     digest: bytes | None = None
+    sender: Sender | None = None
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,14 +153,15 @@ class Encoder:
     def __init__(self) -> None:
         self._room = memoryview(bytearray())
 
-    def encode(self, sections: Sequence[Section]) -> Body:
-        """The body of an entries or carried record.
+    def encode(self, sections: Sequence[Section], at: int = 0) -> Body:
+        """The body of an entries or carried record; `at`: ns, when it is written; 0: it does not say.
 
         Raises ValueError for one string of 4 GiB or more.
         """
         buffers = _Buffers()
         heads = [_put_section(section, buffers) for section in sections]
-        head = msgpack.packb({"sections": heads, "buffers": buffers.sizes})
+        said = {"sections": heads, "buffers": buffers.sizes}
+        head = msgpack.packb(said | {"at": at} if at else said)
         lead = len(head).to_bytes(4, "little") + head
         lead += _PADDING[-len(lead) % ALIGN]
         size = len(lead) + buffers.total
@@ -203,7 +221,14 @@ def _put_section(section: Section, buffers: _Buffers) -> dict[str, Any]:
         "keys": keys,
         "rest": rest.names if rest is not None else None,
         **({"blocks": _block_list(packed)} if len(packed) == len(lines) else {}),
+        **_senders(section.requests),
     }
+
+
+def _senders(requests: Sequence[Request]) -> dict[str, list[tuple[int, str, tuple[str, ...], int]]]:
+    """Place, name, path and entries of each request that a server passed on. Apart: older readers pass over it."""
+    found = [(at, r.sender.name, r.sender.path, r.sent) for at, r in enumerate(requests) if r.sender is not None]
+    return {"senders": found} if found else {}
 
 
 def _block_list(packed: Sequence[Packed]) -> list[tuple[int, int, int]]:
@@ -211,9 +236,15 @@ def _block_list(packed: Sequence[Packed]) -> list[tuple[int, int, int]]:
     return [(len(part.gaps), len(part.block), part.size) for part in packed]
 
 
-def encode(sections: Sequence[Section]) -> bytes:
+def counts_of(sections: Sequence[Section]) -> tuple[int, int]:
+    """(rows, bytes of their lines) of some sections."""
+    parts = [part for section in sections for part in (section.batch, *section.more)]
+    return sum([len(part.ts) for part in parts]), sum([part.lines.nbytes for part in parts])
+
+
+def encode(sections: Sequence[Section], at: int = 0) -> bytes:
     """A body in memory of its own, as Encoder makes it."""
-    body = Encoder().encode(sections)
+    body = Encoder().encode(sections, at)
     return b"".join((body.front, *body.blocks))
 
 
@@ -285,13 +316,18 @@ def decode(body: bytes) -> list[Section]:
 
     Raises CorruptSegment if the body is not one; its CRC was right, so that means a fault of the writer.
     """
+    return decode_dated(body)[0]
+
+
+def decode_dated(body: bytes) -> tuple[list[Section], int]:
+    """As `decode`, and when the record was written, ns; 0 if it does not say."""
     try:
         size = int.from_bytes(body[:4], "little")
         head = msgpack.unpackb(body[4 : 4 + size], use_list=False)
         lead = 4 + size
         reader = _Reader(body, lead + (-lead % ALIGN), head["buffers"])
-        return [_decode_section(item, reader) for item in head["sections"]]
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        return [_decode_section(item, reader) for item in head["sections"]], int(head.get("at", 0))
+    except (ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
         raise CorruptSegment(f"a record with a right checksum has a body that cannot be read: {error}") from error
 
 
@@ -309,10 +345,17 @@ def _decode_section(head: Any, reader: _Reader) -> Section:
     return Section(
         tenant=head["tenant"],
         new_streams=tuple((number, tuple(labels)) for number, labels in head["streams"]),
-        requests=tuple(Request(*item) for item in head["requests"]),
+        requests=_requests(head),
         batch=Batch((), stream, ts, lines, metadata, rest),
         covers=tuple(head["covers"]),
     )
+
+
+def _requests(head: Any) -> tuple[Request, ...]:
+    found = [Request(*item) for item in head["requests"]]
+    for at, name, path, sent in head.get("senders", ()):
+        found[at] = replace(found[at], sender=Sender(name, tuple(path)), sent=sent)
+    return tuple(found)
 
 
 def with_streams(section: Section, streams: Sequence[Labels], numbers: np.ndarray) -> Batch:

@@ -23,7 +23,8 @@ from storage.blockread import Block
 from storage.errors import CorruptSegment
 from storage.figures import ReplayFigures
 from storage.memtable import make_run
-from storage.record import Request, Section, decode, with_streams
+from storage.outbox.marks import Mark
+from storage.record import Request, Section, counts_of, decode_dated, with_streams
 from storage.rows import take_rows
 from storage.segment import Damage, Kind, Record, scan_segment
 from storage.state import State, Tenant
@@ -78,6 +79,7 @@ class _Piece:
         segment: where it was.
         requests: the pushes in it.
         batch: the rows on the tenant's table; may be empty.
+        at: ns, when the record was written.
     """
 
     origin: str
@@ -87,6 +89,7 @@ class _Piece:
     segment: int
     requests: tuple[Request, ...]
     batch: Batch
+    at: int
 
 
 def replay(
@@ -97,8 +100,11 @@ def replay(
     figures: ReplayFigures,
     progress: Callable[[ReplayProgress], None] | None = None,
     erased: Erased | None = None,
+    note: Callable[[int, Mark], None] | None = None,
 ) -> Log:
     """Loads all segments of `directory` into `state`, whose tenants have their blocks already; not what is `erased`.
+
+    `note` is told of each entries record, with the number of its segment, those that were given up among them.
 
     Raises CorruptSegment for a segment of another version, OSError.
     """
@@ -113,7 +119,7 @@ def replay(
         found.next_seq = max(found.next_seq, erased.seq.get(origin.hex(), 0) + 1)
     for done, path in enumerate(paths, 1):
         next_segment = max(next_segment, int(path.stem) + 1)
-        _read_segment(path, origin, state, found, figures, last=done == len(paths))
+        _read_segment(path, origin, state, found, figures, note, last=done == len(paths))
         figures.segments += 1
         if progress is not None:
             progress(ReplayProgress(done, len(paths), found.rows))
@@ -139,7 +145,14 @@ class _Found:
 
 
 def _read_segment(
-    path: Path, origin: bytes, state: State, found: _Found, figures: ReplayFigures, *, last: bool
+    path: Path,
+    origin: bytes,
+    state: State,
+    found: _Found,
+    figures: ReplayFigures,
+    note: Callable[[int, Mark], None] | None,
+    *,
+    last: bool,
 ) -> None:
     """Adds what a segment holds; damage is counted, cut off or set aside."""
     header, items = scan_segment(path, origin)
@@ -160,11 +173,15 @@ def _read_segment(
         figures.records += 1
         faults = []
         try:
-            for section in decode(item.body):
+            sections, at = decode_dated(item.body)
+            at = at or path.stat().st_mtime_ns
+            if note is not None and item.kind is Kind.ENTRIES:
+                note(int(path.stem), Mark(item.seq, item.offset, item.end, *counts_of(sections), at))
+            for section in sections:
                 known = names.setdefault(section.tenant, {})
                 known.update(section.new_streams)
                 try:
-                    piece = _piece(state, section, item, origin.hex(), int(path.stem), known)
+                    piece = _piece(state, section, item, origin.hex(), int(path.stem), known, at)
                 except CorruptSegment as error:
                     faults.append(error)
                     continue
@@ -214,7 +231,7 @@ def _set_aside(path: Path, start: int, end: int) -> int:
 
 
 def _piece(
-    state: State, section: Section, record: Record, origin: str, segment: int, names: dict[int, Labels]
+    state: State, section: Section, record: Record, origin: str, segment: int, names: dict[int, Labels], at: int
 ) -> _Piece:
     table = state.tenant(section.tenant).table
     used = np.unique(section.batch.stream).tolist()
@@ -225,13 +242,12 @@ def _piece(
         numbers[number] = table.intern(names[number])
     first, last = (section.covers[0][0], section.covers[-1][1]) if section.covers else (record.seq, record.seq)
     batch = with_streams(section, table, numbers)
-    return _Piece(origin, first, last, bool(section.covers), segment, section.requests, batch)
+    return _Piece(origin, first, last, bool(section.covers), segment, section.requests, batch, at)
 
 
 def _note_ids(ids: BatchIds, tenant: str, piece: _Piece) -> None:
     for request in piece.requests:
-        if request.batch_id is not None and request.digest is not None:
-            ids.add(tenant, request.batch_id, request.digest, piece.segment)
+        ids.add_found(tenant, request, piece.segment, piece.at)
 
 
 def _load(tenant: Tenant, pieces: list[_Piece], figures: ReplayFigures, erased: Erased | None) -> None:

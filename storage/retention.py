@@ -17,6 +17,7 @@ import numpy as np
 import re2
 from numpy.typing import NDArray
 
+from storage.archived import Archived
 from storage.batch import I64, Labels
 from storage.blockread import Block, read_footer
 from storage.streams import LabelMatcher, StreamTable
@@ -116,6 +117,10 @@ class RetentionOptions:
         return self.tenants.get(tenant, self.common)
 
 
+def _nobody_waits() -> Archived | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
     """The periods of the streams that a table had, int64[streams], ns by the rules; 0: for ever."""
@@ -132,6 +137,8 @@ class Retention:
         """`clock` gives the time of day in ns; an entry is out of sight by it."""
         self.options = options
         self.clock = clock
+        self.archived: Callable[[], Archived | None] = _nobody_waits
+        """What retention waits for, now."""
         self._known: dict[str, _Known] = {}
 
     def periods(self, tenant: str, table: StreamTable) -> I64 | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from storage.archived import floor_since
 from storage.batch import I32, I64, Mask
 from storage.blockread import Block, forget, read_footer, stream_bounds
 from storage.control import DeleteRecord, read_deletes
@@ -21,6 +22,7 @@ from storage.expiry import Disk, age_order, disk_of, until
 from storage.figures import DropReason
 from storage.footer import Footer
 from storage.freed import gain
+from storage.outbox.progress import read_archived
 from storage.pages import open_pages
 from storage.reading import Times
 from storage.retention import Retention, RetentionOptions, StreamRule, rules_of_streams
@@ -102,6 +104,8 @@ class _File:
     generation: int
     rows: int
     """That no delete hides."""
+    is_owed: bool
+    """Others are owed some of them: it does not go by size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ def retention_report(
     report = RetentionReport(now)
     deletes = _deletes(data_dir, compiler, report)
     retention = Retention(options, lambda: now)
+    archived = read_archived(data_dir)
+    retention.archived = lambda: archived
     tenants: dict[str, _Tenant] = {}
     gone: list[_File] = []
     left: list[_File] = []
@@ -168,7 +174,8 @@ def retention_report(
         except (CorruptBlock, FileNotFoundError) as error:
             report.problems.append(str(error))
             expired = 0
-        file = _File(path, size, footer.day, low, high, footer.generation, footer.rows - hides)
+        owed = archived is not None and archived.last_of(footer.origins) >= archived.owed_from
+        file = _File(path, size, footer.day, low, high, footer.generation, footer.rows - hides, owed)
         report.partly += 0 < expired < footer.rows
         (gone if expired == footer.rows else left).append(file)
         forget(path)
@@ -240,6 +247,9 @@ def _count(
     numbers: I32 = np.array([table.intern(labels) for labels in footer.streams], np.int32)
     said = footer.spans
     floor = retention.floor(tenant.name, table)
+    archived = retention.archived()
+    if archived is not None:
+        floor = floor_since(floor, archived.since(archived.last_of(footer.origins)))
     if floor is None:
         rows = np.zeros(len(said), np.int64)
     else:
@@ -336,8 +346,10 @@ def _whole(
     """What goes whole, by reason, in the order in which the reasons are looked at."""
     yield _share(DropReason.AGE, gone)
     left = sorted(left, key=lambda file: age_order(file.day, file.max_ts, file.generation))
+    size = sum(file.size for file in left)
+    left = [file for file in left if not file.is_owed]
     if options.max_total_size:
-        over = list(until(left, sum(file.size for file in left) - options.max_total_size, lambda file: file.size))
+        over = list(until(left, size - options.max_total_size, lambda file: file.size))
         yield _share(DropReason.TOTAL_SIZE, over)
         gone, left = [*gone, *over], left[len(over) :]
     if options.min_free_space or options.min_free_part:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from storage.archived import Archived, floor_of_block, floor_of_run
 from storage.batch import I32, I64, Batch, Mask
 from storage.blockread import Block, read_footer, read_rows, wanted_rows
 from storage.duplicates import rows_at
@@ -32,6 +33,7 @@ class Window:
         start, end: ns, end exclusive.
         floor: int64[streams], ns: older entries of a stream have expired; None if none has.
         lease: held as long as anything of the scan is.
+        archived: when records had been passed on: what a floor waits for; None: for nothing.
     """
 
     table: StreamTable
@@ -40,6 +42,15 @@ class Window:
     end: int
     floor: I64 | None = None
     lease: Lease | None = None
+    archived: Archived | None = None
+
+    def floor_of_block(self, block: Block) -> I64 | None:
+        """The floor of a block's entries, as `floor`."""
+        return floor_of_block(self.floor, self.archived, block)
+
+    def floor_of_run(self, run: Run) -> I64 | None:
+        """The floor of a run's entries, as `floor`."""
+        return floor_of_run(self.floor, self.archived, run)
 
 
 class MemorySource:
@@ -68,7 +79,8 @@ class BlockSource:
         self.block = block
         self._window = window
         self._tombstones = tombstones
-        self._floor: I64 | None = None if window.floor is None else window.floor[block.streams]
+        self._alive_from = window.floor_of_block(block)
+        self._floor: I64 | None = None if self._alive_from is None else self._alive_from[block.streams]
         self._near = window.accepted[block.streams]
         self._gone: Mask | None = None
         if self._floor is not None:
@@ -193,7 +205,7 @@ class BlockSource:
         if not inside:
             times = _within(times, window)
         if self.is_cut(group):
-            times = _alive(times, window)
+            times = _alive(times, self._alive_from)
         hiding = self.hiding(group)
         if hiding:
             gone = hidden(times, self.block, group, hiding, window.table)
@@ -218,11 +230,11 @@ def _within(times: Times, window: Window) -> Times:
     return times if len(inside) == len(times) else times.take(inside)
 
 
-def _alive(times: Times, window: Window) -> Times:
-    """The entries that have not expired."""
-    if window.floor is None or not len(times):
+def _alive(times: Times, floor: I64 | None) -> Times:
+    """The entries that are not older than the floor of their stream."""
+    if floor is None or not len(times):
         return times
-    alive = np.flatnonzero(times.ts >= window.floor[times.stream])
+    alive = np.flatnonzero(times.ts >= floor[times.stream])
     return times if len(alive) == len(times) else times.take(alive)
 
 
@@ -279,7 +291,7 @@ class MemoryUnit:
         else:
             wanted = window.accepted[batch.stream] & (batch.ts >= window.start) & (batch.ts < window.end)
         rows = np.flatnonzero(wanted)
-        times = _alive(Times(window.table, rows, batch.stream[rows], batch.ts[rows]), window)
+        times = _alive(Times(window.table, rows, batch.stream[rows], batch.ts[rows]), window.floor_of_run(self.run))
         known = repeated(times, self.earlier, lambda some: take_rows(batch, some.rows))
         return _without(times, known) if len(known) else times
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from mmap import mmap
 from pathlib import Path
+from typing import TypeAlias
 
 import google_crc32c
 import lz4.block
@@ -23,6 +25,9 @@ _READ = frozenset((b"WEIRWAL\x01", MAGIC))
 RECORD_MAGIC = b"WREC"
 _SEGMENT = struct.Struct("<8s16sQQI20x")
 """magic, origin, segment number, first record number, CRC32C of what precedes it."""
+HEADER_SIZE = _SEGMENT.size
+Raw: TypeAlias = "bytes | mmap"
+"""Bytes of a segment, in memory or as a file that is mapped."""
 _HEADER_CRC_END = 40
 _FRAME = struct.Struct("<4sIQQQBB6x")
 """magic, CRC32C, bytes stored, bytes unpacked, record number, kind, codec. The CRC starts from the segment's salt and
@@ -146,7 +151,14 @@ def pack_record(
 
 
 def record_pieces(
-    header: SegmentHeader, offset: int, kind: Kind, seq: int, body: bytes | memoryview, blocks: Sequence[bytes] = ()
+    header: SegmentHeader,
+    offset: int,
+    kind: Kind,
+    seq: int,
+    body: bytes | memoryview,
+    blocks: Sequence[bytes] = (),
+    *,
+    compress: bool = True,
 ) -> list[bytes]:
     """One record for byte `offset` of the given segment, in pieces that stand one after the other.
 
@@ -157,9 +169,10 @@ def record_pieces(
         seq: its number.
         body: its body, which is compressed where that makes it smaller,
         blocks: and the rest of it, which is compressed already and stays as it is.
+        compress: whether the body may be.
     """
     codec, lead, front = Codec.RAW, b"", None
-    if COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
+    if compress and COMPRESS_FROM <= len(body) <= COMPRESS_UPTO:
         packed = lz4.block.compress(body, mode="fast", acceleration=ACCELERATION, store_size=False)
         if len(packed) < len(body):
             codec, front = Codec.LZ4, packed
@@ -189,13 +202,27 @@ def scan_segment(path: Path, origin: bytes) -> tuple[SegmentHeader | None, Itera
     Raises:
         CorruptSegment: the segment is of another version.
     """
-    raw = path.read_bytes()
-    header = unpack_header(raw, path.name)
-    salt = header.salt if header is not None else salt_of(origin, int(path.stem))
-    return header, _scan(raw, salt, _SEGMENT.size if header is not None else 0)
+    return scan_bytes(path.read_bytes(), int(path.stem), origin)
 
 
-def _scan(raw: bytes, salt: bytes, at: int) -> Iterator[Record | Damage]:
+def scan_bytes(raw: Raw, number: int, origin: bytes) -> tuple[SegmentHeader | None, Iterator[Record | Damage]]:
+    """As scan_segment, of the bytes of the segment of that number."""
+    header = unpack_header(raw[:HEADER_SIZE], segment_name(number))
+    salt = header.salt if header is not None else salt_of(origin, number)
+    return header, scan_from(raw, salt, HEADER_SIZE if header is not None else 0)
+
+
+def record_in(raw: Raw, salt: bytes, at: int, base: int = 0) -> Record | None:
+    """The record at byte `at` of some bytes that begin at byte `base` of a segment; None if there is no whole one.
+
+    Raises CorruptSegment for one of a kind that is not known.
+    """
+    found = _record_at(raw, at, salt, base)
+    return None if found is None else found[0]
+
+
+def scan_from(raw: Raw, salt: bytes, at: int) -> Iterator[Record | Damage]:
+    """What stands from byte `at` of a segment on."""
     while at < len(raw):
         found = _record_at(raw, at, salt)
         if found is None:
@@ -209,7 +236,7 @@ def _scan(raw: bytes, salt: bytes, at: int) -> Iterator[Record | Damage]:
         yield record
 
 
-def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
+def _record_at(raw: Raw, at: int, salt: bytes, base: int = 0) -> tuple[Record, int] | None:
     if at + _FRAME.size > len(raw):
         return None
     magic, crc, stored, size, seq, kind, codec = _FRAME.unpack_from(raw, at)
@@ -217,7 +244,7 @@ def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
     if magic != RECORD_MAGIC or end > len(raw):
         return None
     frame, body = raw[at : at + _FRAME.size], raw[at + _FRAME.size : end]
-    if _crc(salt, at, frame, (body,)) != crc:
+    if _crc(salt, base + at, frame, (body,)) != crc:
         return None
     if kind not in _KINDS or codec not in _CODECS:
         raise CorruptSegment(f"byte {at}: a record of kind {kind}, codec {codec} is not known to this version of Weir")
@@ -228,10 +255,10 @@ def _record_at(raw: bytes, at: int, salt: bytes) -> tuple[Record, int] | None:
         end_of_front = _FRONT.size + packed
         front = lz4.block.decompress(body[_FRONT.size : end_of_front], uncompressed_size=unpacked)
         body = front + body[end_of_front:]
-    return Record(at, end, Kind(kind), seq, body), end
+    return Record(base + at, base + end, Kind(kind), seq, body), end
 
 
-def _next_record(raw: bytes, at: int, salt: bytes) -> int | None:
+def _next_record(raw: Raw, at: int, salt: bytes) -> int | None:
     while (at := raw.find(RECORD_MAGIC, at)) >= 0:
         if _record_at(raw, at, salt) is not None:
             return at

@@ -1,6 +1,7 @@
 """Store: the facade. Opens a data directory, takes batches in, gives entries and labels out.
 
-Layout of a data directory: lock, origin, reserve, wal/, blocks/<tenant>/<day>/, index.db, control.db, quarantine/.
+Layout of a data directory: lock, origin, reserve, wal/, archive/, blocks/<tenant>/<day>/, index.db, control.db,
+quarantine/.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from storage.activity import StreamActivity, activity_of
+from storage.archived import lowered
 from storage.batch import I64, Batch, Labels
-from storage.batchids import BatchId, BatchIds
+from storage.batchids import BatchId, BatchIds, Instance
 from storage.blockread import Block
 from storage.blockwrite import BlockOptions
 from storage.catalog import Catalog
@@ -27,15 +29,17 @@ from storage.clock import SteadyClock
 from storage.compact import Barred, Compacted, CompactionOptions, Engine, Job, Worker
 from storage.control import Control, DeleteRecord
 from storage.damage import Damage
+from storage.days import DAY
 from storage.deletes import DeleteOptions, DeleteProgress, Deletes
 from storage.erased import KnownDeletes
 from storage.errors import CorruptBlock, StorageError
 from storage.expiry import Expiry, Floors, Removed
 from storage.feed import Snapshot, Watcher
-from storage.figures import Counters, Figures, ReplayFigures, TenantFigures, label_values
+from storage.figures import Condition, Counters, Figures, ReplayFigures, TenantFigures, label_values
 from storage.flush import Flusher, FlushOptions, block_of
 from storage.leases import Lease, Leases
 from storage.lock import DirectoryLock, read_origin
+from storage.outbox.outbox import Outbox
 from storage.patterns import BlockPatterns, PatternKeeper
 from storage.reading import Survey
 from storage.replay import ReplayProgress, replay
@@ -121,7 +125,7 @@ class Store:
         try:
             for folder in ("wal", "blocks"):
                 (data_dir / folder).mkdir(exist_ok=True)
-            origin = read_origin(data_dir)
+            self.origin = origin = read_origin(data_dir)
             self._reserve = Reserve(data_dir / "reserve", options.reserve)
             self._reserve.lend()
             self._control = Control(data_dir)
@@ -131,23 +135,29 @@ class Store:
             undo.callback(self._catalog.close)
             next_generation = self._load_catalog(data_dir)
             self._damage = Damage(data_dir, self._state, self._catalog, self._set_aside)
-            ids = BatchIds(self._control)
+            self._ids = ids = BatchIds(self._control)
             self._wal_dir = data_dir / "wal"
             known = KnownDeletes(self._control, options.deletes.compiler)
             next_generation = max(next_generation, known.generation + 1)
-            found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress, known)
+            clock = SteadyClock(data_dir / "clock", options.clock)
+            self.outbox = Outbox(data_dir, origin, self._state, self._control, options.clock, clock.now)
+            found = replay(self._wal_dir, origin, self._state, ids, self._replay, progress, known, self.outbox.found)
+            next_seq = max(found.next_seq, self.outbox.next_seq)
+            self.outbox.opened(next_seq, found.gaps)
+            undo.callback(self.outbox.stop)
             self._tell_of_memory(options.patterns)
             self._reserve.ensure()
             self._wal = Wal(
                 self._wal_dir,
                 origin,
-                next_segment=found.next_segment,
-                next_seq=found.next_seq,
+                next_segment=max(found.next_segment, self.outbox.next_segment),
+                next_seq=next_seq,
                 counters=self._counters,
                 sync=options.sync,
                 interval=options.sync_interval,
                 segment_size=options.segment_size,
                 freed=self._leases.freed,
+                journal=self.outbox,
             )
         except BaseException:
             undo.close()
@@ -188,7 +198,8 @@ class Store:
             aside=self._set_aside,
         )
         self._retention = Retention(options.retention, options.clock)
-        floors = Floors(self._retention, SteadyClock(data_dir / "clock", options.clock))
+        self._retention.archived = self.outbox.archived
+        floors = Floors(self._retention, clock)
         floors.clock.now()  # kept from the start on
         self._engine = Engine(
             data_dir,
@@ -211,6 +222,7 @@ class Store:
             self._engine,
             self._retention,
             floors,
+            owed=self.outbox.log_owed,
         )
         self._worker = Worker(
             self._engine,
@@ -249,6 +261,13 @@ class Store:
     def _after_commit(self) -> None:
         self._worker.note_push()
         self._flusher.poke()
+        self.outbox.committed()
+
+    def _stream_floor(self, tenant: Tenant, start: int) -> I64 | None:
+        """As `_floor`, where nothing is told of blocks and runs: no later than the first entry that is seen yet."""
+        view = tenant.view
+        floor, archived = self._floor(tenant, start), self.outbox.archived()
+        return floor if floor is None or archived is None else lowered(floor, archived, view)
 
     # -- in
 
@@ -306,7 +325,7 @@ class Store:
     ) -> Iterator[MemoryUnit | BlockUnit]:
         """The units of a view that was taken after the lease began."""
         accepted = found.table.accepted(matchers)
-        window = Window(found.table, accepted, start, end, self._floor(found, start), lease)
+        window = Window(found.table, accepted, start, end, self._floor(found, start), lease, self.outbox.archived())
         units = units_of(view, window, survey)
         if direction == "forward":
             units.sort(key=lambda unit: unit.min_ts)
@@ -338,21 +357,21 @@ class Store:
     def label_names(self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
         """Names of labels of matching streams that wrote within start <= ts < end (ns), sorted."""
         found = self._state.tenants.get(tenant)
-        return [] if found is None else found.table.label_names(matchers, start, end, self._floor(found, start))
+        return [] if found is None else found.table.label_names(matchers, start, end, self._stream_floor(found, start))
 
     def label_values(self, tenant: str, name: str, matchers: Sequence[LabelMatcher], start: int, end: int) -> list[str]:
         """Values of the label `name` on matching streams that wrote within start <= ts < end (ns), sorted."""
         found = self._state.tenants.get(tenant)
         if found is None:
             return []
-        return found.table.label_values(name, matchers, start, end, self._floor(found, start))
+        return found.table.label_values(name, matchers, start, end, self._stream_floor(found, start))
 
     def series(self, tenant: str, groups: Sequence[Sequence[LabelMatcher]], start: int, end: int) -> list[Labels]:
         """Label sets of the streams that one of the groups matches (without groups: all) and that wrote in time."""
         found = self._state.tenants.get(tenant)
         if found is None:
             return []
-        floor = self._floor(found, start)
+        floor = self._stream_floor(found, start)
         streams = [found.table.matching(group, start, end, floor) for group in groups or [()]]
         return [found.table[number] for number in np.unique(np.concatenate(streams)).tolist()]
 
@@ -368,7 +387,8 @@ class Store:
         lease = self._leases.begin()
         view = found.view
         accepted = found.table.accepted(matchers)
-        return index_stats(view, Window(found.table, accepted, start, end, self._floor(found, start), lease))
+        floor = self._floor(found, start)
+        return index_stats(view, Window(found.table, accepted, start, end, floor, lease, self.outbox.archived()))
 
     def block_patterns(
         self, tenant: str, matchers: Sequence[LabelMatcher], start: int, end: int
@@ -380,8 +400,10 @@ class Store:
         lease = self._leases.begin()
         view = found.view
         streams = np.flatnonzero(found.table.accepted(matchers))
-        floor = self._floor(found, start)
-        paths = tuple([block.path for block in view.blocks if block.max_ts >= start - _BUCKET and block.min_ts <= end])
+        floor = self._stream_floor(found, start)
+        # By day and not by their rows: what was counted of a day goes with the next block of it.
+        first, last = (start - _BUCKET) // DAY, end // DAY
+        paths = tuple([block.path for block in view.blocks if first <= block.day <= last])
         return BlockPatterns(found.table.ids[streams], None if floor is None else floor[streams], paths, lease)
 
     def volumes(
@@ -423,7 +445,7 @@ class Store:
             return 0, []
         streams = found.table.select(matchers)
         cells = self._cells(found, matchers, start, end)
-        floor = self._floor(found, -(1 << 63))
+        floor = self._stream_floor(found, -(1 << 63))
         return len(streams), activity_of(found.table, streams, floor, cells, start, end, limit)
 
     def _cells(self, tenant: Tenant, matchers: Sequence[LabelMatcher], start: int, end: int) -> Cells:
@@ -432,11 +454,15 @@ class Store:
         accepted = tenant.table.accepted(matchers)
         # From where the first hour begins: what has expired of an hour does not count for the rest of it.
         floor = self._floor(tenant, hours_of(start, end)[0])
-        return cells_of(view, Window(tenant.table, accepted, start, end + 1, floor, lease))
+        return cells_of(view, Window(tenant.table, accepted, start, end + 1, floor, lease, self.outbox.archived()))
 
     def _floor(self, tenant: Tenant, start: int) -> I64 | None:
         """int64[streams], ns: what is older has expired; None if nothing from `start` on has. To be asked last."""
         return self._retention.floor_within(tenant.name, tenant.table, start)
+
+    def instances(self) -> list[Instance]:
+        """What each server that passes batches on has brought each tenant. Blocking. Raises StorageError."""
+        return self._ids.instances()
 
     # -- deletes
 
@@ -527,12 +553,26 @@ class Store:
         self._worker.stop()
         self._writer.stop()
         self._flusher.stop()
+        self.outbox.stop()
         try:
             self._wal.close()
         finally:
             self._catalog.close()
             self._control.close()
             self._lock.release()
+
+    def condition(self) -> Condition:
+        """What may be wrong now; cheap."""
+        counters = self._counters
+        return Condition(
+            refusing=counters.refusing or not self._reserve.held,
+            refused_batches=counters.refused_batches,
+            syncs=sum(counters.wal_sync.counts),
+            sync_failures=counters.wal_sync_failures,
+            flush_failing=self._state.flush_failing,
+            blocks_set_aside=len(self._set_aside),
+            disk_used=_disk_used(self._wal_dir),
+        )
 
     def figures(self) -> Figures:
         """What storage counts."""
@@ -559,6 +599,7 @@ class Store:
                 stored_blocks=tenant.stored_blocks,
                 stored_bytes=tenant.stored_bytes,
             )
+        archive_files, archive_bytes = self.outbox.disk()
         segments = []
         for path in self._wal_dir.glob("*.wal"):
             with suppress(FileNotFoundError):  # a flush may remove it in this moment
@@ -583,6 +624,9 @@ class Store:
             blocks_set_aside=len(self._set_aside),
             deletes=self._deletes.figures(),
             clock_ahead=self._expiry.clock_ahead,
+            archive_files=archive_files,
+            archive_disk_bytes=archive_bytes,
+            lost_records=self.outbox.lost,
         )
 
 

@@ -20,8 +20,9 @@ from storage.errors import CorruptBlock, CorruptCatalog, CorruptSegment, Storage
 from storage.footer import decode_data_crc, decode_footer
 from storage.lock import DirectoryLock, read_origin
 from storage.manifest import Manifest, is_backup, read_manifest
+from storage.outbox.archive import SUFFIX, read_frame, read_index
 from storage.record import decode
-from storage.segment import Damage, Kind, scan_segment
+from storage.segment import Damage, Kind, record_in, scan_segment
 
 _PIECE = 1 << 20
 
@@ -38,6 +39,7 @@ class VerifyResult:
 
     made: str = ""
     segments: int = 0
+    archives: int = 0
     records: int = 0
     blocks: int = 0
     rows: int = 0
@@ -105,8 +107,14 @@ def _verify_backup(folder: Path, manifest: Manifest, report: Report) -> VerifyRe
 
 
 def _size(folder: Path) -> int:
-    """Bytes of log and blocks."""
-    return sum(path.stat().st_size for path in [*folder.glob("wal/*.wal"), *folder.glob("blocks/*/*/*.parquet")])
+    """Bytes of log, archive and blocks."""
+    log = [*folder.glob("wal/*.wal"), *_archive(folder)]
+    return sum(path.stat().st_size for path in [*log, *folder.glob("blocks/*/*/*.parquet")])
+
+
+def _archive(folder: Path) -> list[Path]:
+    """The files of segments that left the log and are owed to others."""
+    return sorted(path for path in folder.glob("archive/*/*/*/*") if path.name.endswith((SUFFIX, ".wal")))
 
 
 def _verify_log(data_dir: Path, result: VerifyResult, tally: Tally) -> None:
@@ -120,6 +128,33 @@ def _verify_log(data_dir: Path, result: VerifyResult, tally: Tally) -> None:
         except CorruptSegment as error:
             result.problems.append(str(error))
         tally.advance(path.stat().st_size)
+    for path in _archive(data_dir):
+        tally.begin(str(path.relative_to(data_dir)))
+        result.archives += 1
+        try:
+            if path.name.endswith(SUFFIX):
+                _verify_archive(path, result)
+            else:
+                _verify_segment(path, origin, result, last=False)
+        except CorruptSegment as error:
+            result.problems.append(str(error))
+        tally.advance(path.stat().st_size)
+
+
+def _verify_archive(path: Path, result: VerifyResult) -> None:
+    """Reads all records of an archive file. Raises CorruptSegment."""
+    index = read_index(path)
+    with path.open("rb") as file:
+        for frame in index.frames:
+            raw = read_frame(file.fileno(), frame, path.name)
+            at, end = index.marks.at(frame.start), index.marks.at(frame.start + len(raw))
+            for number in range(at, end):
+                mark = index.marks[number]
+                record = record_in(raw, index.header.salt, mark.offset - frame.start, frame.start)
+                if record is None or record.seq != mark.seq:
+                    raise CorruptSegment(f"archive {path.name}: record {mark.seq} is not where the index says")
+                result.records += 1
+                result.rows += sum(len(section.batch) for section in decode(record.body))
 
 
 def _verify_segment(path: Path, origin: bytes, result: VerifyResult, *, last: bool) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import msgpack
 import numpy as np
@@ -24,7 +25,8 @@ from storage.errors import StorageUnavailable
 from storage.figures import Counters
 from storage.freed import Freed, gain
 from storage.kernels.arrival import all_marked
-from storage.record import Encoder, Section
+from storage.outbox.marks import Mark
+from storage.record import Encoder, Section, counts_of
 from storage.segment import (
     Kind,
     SegmentHeader,
@@ -50,6 +52,19 @@ class SyncMode(StrEnum):
     OFF = "off"
 
 
+class Journal(Protocol):
+    """Who keeps what of the log is owed to others."""
+
+    def written(self, segment: int, mark: Mark) -> None:
+        """An entries record is in the log; it is not cut off any more."""
+
+    def synced(self) -> None:
+        """All records that were told of are as durable as the mode makes them."""
+
+    def keeps(self, segment: int, path: Path) -> bool:
+        """A segment is to go: whether it was moved away, or has to stay where it is, as records of it are owed."""
+
+
 class Wal:
     """Appends to the log. All methods are called by one thread; only the interval sync runs in its own."""
 
@@ -65,10 +80,12 @@ class Wal:
         interval: float = 1.0,
         segment_size: int = 64 << 20,
         freed: Freed | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        """`freed`: is told of segments that are removed."""
+        """`freed`: is told of segments that are removed; `journal`: of records, and before segments go."""
         self._directory = directory
         self._freed = freed or Freed()
+        self._journal = journal
         self._origin = origin
         self._sync = sync
         self._segment_size = segment_size
@@ -77,6 +94,8 @@ class Wal:
         self._header: SegmentHeader | None = None
         self._next_segment = next_segment
         self.next_seq = next_seq
+        self.written_at = 0
+        """ns, when the last record was written."""
         self._size = 0
         self._synced = 0
         self._encoder = Encoder()
@@ -102,13 +121,19 @@ class Wal:
         """
         with self._guard:
             seq, self.next_seq = self.next_seq, self.next_seq + 1
+            self.written_at = at = time.time_ns()
             try:
-                self._write(Kind.ENTRIES, seq, sections, sync=self._sync is SyncMode.COMMIT)
+                began = self._write(Kind.ENTRIES, seq, sections, at, sync=self._sync is SyncMode.COMMIT)
             except BaseException as error:
                 self._give_up(seq)
                 if isinstance(error, OSError):
                     raise self._refusal(error) from error
                 raise
+            if self._journal is not None:
+                rows, size = counts_of(sections)
+                self._journal.written(self.segment, Mark(seq, began, self._size, rows, size, at))
+                if self._sync is not SyncMode.INTERVAL:
+                    self._journal.synced()
         return seq
 
     def carry(self, sections: Sequence[Section]) -> None:
@@ -148,6 +173,8 @@ class Wal:
             number = int(path.stem)
             if number > upto or number == self.segment:
                 continue
+            if self._journal is not None and self._journal.keeps(number, path):
+                continue
             size = gain(path)
             try:
                 path.unlink()
@@ -168,7 +195,8 @@ class Wal:
 
     # -- inside
 
-    def _write(self, kind: Kind, seq: int, sections: Sequence[Section], *, sync: bool) -> None:
+    def _write(self, kind: Kind, seq: int, sections: Sequence[Section], at: int = 0, *, sync: bool) -> int:
+        """Writes a record of time `at` (ns); the byte of the segment at which it begins."""
         if self._size >= self._segment_size:
             self._finish()
         if self._fd is None:
@@ -177,7 +205,7 @@ class Wal:
         assert self._header is not None
         began = self._size
         try:
-            body = self._encoder.encode(self._with_names(sections))
+            body = self._encoder.encode(self._with_names(sections), at)
             for piece in record_pieces(self._header, began, kind, seq, body.front, body.blocks):
                 write_all(self._fd, piece)
                 self._size += len(piece)
@@ -189,6 +217,7 @@ class Wal:
         self._counters.wal_records += 1
         self._counters.wal_bytes += self._size - began
         self._counters.wal_raw_bytes += len(body)
+        return began
 
     def _give_up(self, seq: int) -> None:
         """Notes that a number was drawn for nothing."""
@@ -264,7 +293,11 @@ class Wal:
         assert self._fd is not None
         if self._size > self._synced:
             began = time.perf_counter()
-            os.fdatasync(self._fd)
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self._counters.wal_sync_failures += 1
+                raise
             self._counters.wal_sync.observe(time.perf_counter() - began)
         self._synced = self._size
 
@@ -283,6 +316,8 @@ class Wal:
         os.close(self._fd)
         self._fd = self._header = None
         self._size = self._synced = 0
+        if self._journal is not None:
+            self._journal.synced()  # what was acknowledged is in the file, whatever became of its sync
 
     def _abandon(self, end: int) -> None:
         """Gives the segment up: cut to the byte where the failed record began, closed.
@@ -311,6 +346,8 @@ class Wal:
                     continue
                 try:
                     self._sync_now()
+                    if self._journal is not None:
+                        self._journal.synced()
                 except OSError as error:
                     log.error("the sync of WAL segment %d failed: %s", self.segment, error)  # noqa: TRY400 - one line says it
                     self._counters.wal_failures += 1

@@ -7,9 +7,8 @@ batch or a block. Keys whose values are too many to be told are said by their by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,6 +24,8 @@ MOST_WORDS = 128
 _WORD = 64
 _SETS = MOST_WORDS // _WORD
 _AT_ONCE = 1 << 14
+_PIECE = 1 << 16
+"""Stretches that are written, and bytes of text that are read, by way of Python's numbers at once."""
 _SAMPLE = 4 * MOST_WORDS
 """Values that are looked at first: of a key with very many, these alone are too many."""
 
@@ -174,17 +175,20 @@ def bits_of(sets: U64, number: int) -> U64:
     return (sets[:, number // _WORD] >> np.uint64(number % _WORD)) & np.uint64(1)
 
 
-class _Written(msgspec.Struct):
-    """A KeySaid as it stands in a footer; FORMAT.md says what it means."""
+_NO_NUMBERS = msgspec.Raw(b"[]")
 
-    spans: list[int]
-    pairs: list[int]
-    bytes: list[int]
+
+class _Written(msgspec.Struct):
+    """A KeySaid as it stands in a footer, the parts that may be long as their text; FORMAT.md says what it means."""
+
+    spans: msgspec.Raw
+    pairs: msgspec.Raw
+    bytes: msgspec.Raw
     key: str | None = None
     words: list[str] | None = None
     sizes: list[int] = []
-    sets: list[list[int]] = []
-    set: list[int] = []
+    sets: msgspec.Raw = _NO_NUMBERS
+    set: msgspec.Raw = _NO_NUMBERS
 
 
 def encode(said: Sequence[KeySaid]) -> bytes:
@@ -235,16 +239,59 @@ def decode(body: bytes) -> list[KeySaid]:
 
 
 def _read(written: _Written) -> KeySaid:
-    def numbers(values: list[int]) -> Any:
-        return np.array(values, np.int64)
-
     words: dict[int, int] | None = None
     sets = _NO_SETS
     if written.words is not None:
         words = {int(word, 16): size for word, size in zip(written.words, written.sizes, strict=True)}
-        distinct: U64 = np.zeros((len(written.sets), _SETS), np.uint64)
-        for place, members in enumerate(written.sets):
+        if len(words) > MOST_WORDS:
+            raise ValueError(f"more than {MOST_WORDS} values of a key")
+        sets, which = _read_sets(written.sets, len(words)), _read_numbers(written.set)
+        if len(which) and not 0 <= which.min() <= which.max() < len(sets):
+            raise ValueError(f"a set that is none of {len(sets)}")
+        sets = sets[which]
+    return KeySaid(
+        written.key,
+        _read_numbers(written.spans),
+        _read_numbers(written.pairs),
+        _read_numbers(written.bytes),
+        words,
+        sets,
+    )
+
+
+def _read_numbers(text: msgspec.Raw) -> I64:
+    """int64[]: a JSON array of numbers. Raises ValueError."""
+    pieces = [np.array(msgspec.json.decode(piece, type=list[int]), np.int64) for piece in _pieces(text, b",")]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _read_sets(text: msgspec.Raw, words: int) -> U64:
+    """uint64[m, 2]: a JSON array of arrays of numbers below `words`. Raises ValueError."""
+    found = []
+    for piece in _pieces(text, b"],"):
+        several = msgspec.json.decode(piece, type=list[list[int]])
+        sets: U64 = np.zeros((len(several), _SETS), np.uint64)
+        for place, members in enumerate(several):
             for number in members:
-                distinct[place, number // _WORD] |= np.uint64(1 << number % _WORD)
-        sets = distinct[numbers(written.set)]
-    return KeySaid(written.key, numbers(written.spans), numbers(written.pairs), numbers(written.bytes), words, sets)
+                if not 0 <= number < words:
+                    raise ValueError(f"value {number} of {words}")
+                sets[place, number // _WORD] |= np.uint64(1 << number % _WORD)
+        found.append(sets)
+    return np.concatenate(found)
+
+
+def _pieces(text: msgspec.Raw, between: bytes) -> Iterator[bytes]:
+    """JSON arrays of some members each that make up one, whose members end where `between` stands.
+
+    Its numbers would take 32 bytes each as Python's, and there is one for each stretch and key.
+    """
+    body = bytes(text)
+    at = 0
+    while True:
+        cut = body.find(between, at + _PIECE)
+        if cut < 0:
+            yield b"[" * (at > 0) + body[at:]
+            return
+        end = cut + len(between) - 1
+        yield b"[" * (at > 0) + body[at:end] + b"]"
+        at = end + 1

@@ -281,10 +281,7 @@ class Writer:
                     held = (*held, runs[-1])
                     if not arrival.is_new:
                         newest = raised(newest, batch)
-        requests = tuple(
-            Request(rows, item.batch_id.id, item.batch_id.digest) if item.batch_id else Request(rows)
-            for rows, item in zip(kept, items, strict=True)
-        )
+        requests = tuple(_request(rows, item) for rows, item in zip(kept, items, strict=True))
         first, *more = logged or [empty_batch(tenant.table)]
         dropped = [len(item.batch.ts) - rows for rows, item in zip(kept, items, strict=True)]
         section = Section(tenant.name, (), requests, first, (), tuple(more))
@@ -295,8 +292,8 @@ class Writer:
         tenant.duplicate_bytes += taken.dropped_bytes
         self._counters.duplicate_entries += sum(taken.dropped)
         for request in section.requests:
-            if request.batch_id is not None and request.digest is not None:
-                self._ids.add(tenant.name, request.batch_id, request.digest, self._wal.segment)
+            if request.batch_id is not None:
+                self._ids.add(tenant.name, request, self._wal.segment, self._wal.written_at)
         if not taken.runs:
             return
         runs = [run.of_record(seq) for run in taken.runs]
@@ -315,6 +312,14 @@ class Writer:
             tenant.table.touch_stretches(arrival, run.batch)
             if self._state.patterns is not None:
                 self._state.patterns.stored(tenant.name, tenant.table, run.batch)
+
+
+def _request(rows: int, item: Item) -> Request:
+    """What the log says of an item of which so many entries are stored."""
+    named = item.batch_id
+    if named is None:
+        return Request(rows)
+    return Request(rows, named.id, named.digest, named.sender, 0 if named.sender is None else len(item.batch.ts))
 
 
 def _joinable(items: list[Item]) -> Iterator[list[Item]]:

@@ -60,6 +60,9 @@ class Floors(Protocol):
     def floor(self, tenant: str, table: StreamTable) -> I64 | None:
         """int64[streams], ns: older entries of a stream have expired; None if none ever does."""
 
+    def of_block(self, floor: I64 | None, block: Block) -> I64 | None:
+        """The same of a block's entries, which may be owed to others."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compacted:
@@ -219,9 +222,12 @@ class Engine:
     def _floor(self, tenant: Tenant) -> I64 | None:
         return None if self._floors is None else self._floors.floor(tenant.name, tenant.table)
 
+    def _floor_of(self, floor: I64 | None, block: Block) -> I64 | None:
+        return floor if self._floors is None else self._floors.of_block(floor, block)
+
     def _has_much_expired(self, tenant: Tenant, floor: I64 | None, block: Block) -> bool:
         try:
-            return is_worth_rewriting(block, floor)
+            return is_worth_rewriting(block, self._floor_of(floor, block))
         except (CorruptBlock, FileNotFoundError) as error:
             if block not in tenant.view.blocks:  # it went since
                 return False
@@ -317,6 +323,7 @@ class Engine:
                     self._blocks,
                     pause,
                     self._state.patterns,
+                    self._floor_of,
                 ),
             )
             if merged.written is None:

@@ -49,6 +49,10 @@ class Merged:
     expired: int
 
 
+def _the_same(floor: I64 | None, _: Block) -> I64 | None:
+    return floor
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Merge:
     """What is to be merged, and how.
@@ -62,6 +66,7 @@ class Merge:
         options: rows and bytes of row groups, zstd level.
         pause: called between pieces of work; what it raises ends the merge.
         patterns: who joins what the sources say of patterns.
+        floor_of: the floor of a source, given `floor`.
     """
 
     tenant: str
@@ -72,6 +77,7 @@ class Merge:
     options: BlockOptions
     pause: Callable[[], None]
     patterns: PatternKeeper | None = None
+    floor_of: Callable[[I64 | None, Block], I64 | None] = _the_same
 
 
 def merge(path: Path, asked: Merge) -> Merged:
@@ -116,7 +122,7 @@ def _open(asked: Merge) -> Iterator[Source]:
     """The sources, as many as can be held in memory at once."""
     held = 0
     for number, block in enumerate(asked.sources):
-        left = Left(reaching(asked.tombstones, block), _floor_of(block, asked.floor))
+        left = Left(reaching(asked.tombstones, block), _floor_of(block, asked.floor_of(asked.floor, block)))
         source = Source(block, number, asked.table, left)
         held += source.heaviest
         if number >= 2 and held > HELD_METADATA:
@@ -206,7 +212,9 @@ def _identity(asked: Merge, sources: Sequence[Source]) -> Identity:
 def _patterns(asked: Merge, keeper: PatternKeeper, blocks: Sequence[Block], streams: Ids) -> bytes | None:
     """What the sources' footers say of patterns of the streams that have rows left."""
     kept = [found for block in blocks if (found := read_patterns(block.path)) is not None]
-    floor = None if asked.floor is None else asked.floor[asked.table.numbers(streams)]
+    # It is of all the sources' patterns together: of some that did not expire, none does.
+    whole = asked.floor if all(asked.floor_of(asked.floor, block) is asked.floor for block in blocks) else None
+    floor = None if whole is None else whole[asked.table.numbers(streams)]
     return keeper.merged(kept, streams, floor) if kept else None
 
 

@@ -36,6 +36,7 @@ ROOMS = (
     "gateway.push.kernels",
     "gateway.query.kernels",
     "gateway.forward.kernels",
+    "gateway.relay.kernels",
 )
 """Packages that hold kernels, named here and not imported: what is above storage may have kernels of its own."""
 

@@ -182,7 +182,7 @@ def test_everything_at_once_for_an_hour(tmp_path: Path) -> None:
 def _soak(folder: Path, plan: Plan, seed: int) -> None:
     config = folder / "weir.yml"
     config.write_text(CONFIG.format(memtable=plan.memtable, cancel=plan.cancel))
-    life = Life(ServerProcess(folder / "data", "--config", str(config)))
+    life = Life(ServerProcess(folder / "data", "--config", str(config), fresh=True))
     each = plan.rate / 4
     habits = {
         "steady": Habits(each, plan.ahead, deletes=0.0),

@@ -18,6 +18,7 @@ from storage.segment import Kind
 from tests.storage.entries import (
     ALWAYS,
     DAY,
+    HOUR,
     NOON,
     Entry,
     Matcher,
@@ -457,3 +458,21 @@ def test_entries_with_many_keys_keep_them_all(tmp_path: Path) -> None:
     again = start(tmp_path)
     assert Counter(read(again)) == Counter(rows)
     again.close()
+
+
+def test_patterns_are_asked_of_the_blocks_of_a_day(tmp_path: Path) -> None:
+    """What was counted of a day goes with the next block of it, whose rows may all be of another hour."""
+    store = start(tmp_path)
+    stored(store, [entry("a", NOON)])
+    store.flush()
+    (block,) = store._state.tenants["t"].view.blocks
+    for first, last, expected in (
+        (NOON + HOUR, NOON + 2 * HOUR, (block.path,)),
+        (NOON - 2 * HOUR, NOON - HOUR, (block.path,)),
+        (NOON + DAY, NOON + DAY + HOUR, ()),
+        (NOON - DAY, NOON - DAY + HOUR, ()),
+    ):
+        found = store.block_patterns("t", (), first, last)
+        assert found is not None
+        assert found.paths == expected
+    store.close()

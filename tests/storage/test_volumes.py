@@ -62,7 +62,16 @@ def compacted(store: Store, rows: list[Entry]) -> None:
     store.compact()
 
 
+def sent_again(store: Store, rows: list[Entry]) -> None:
+    """Rows that stand in two or three blocks, in a block and in memory, and in memory alone."""
+    in_blocks(store, rows[: len(rows) * 2 // 3])
+    in_blocks(store, rows[::2])
+    in_blocks(store, rows[: len(rows) // 2])
+    in_memory(store, rows[len(rows) // 3 :])
+
+
 STATES: list[Callable[[Store, list[Entry]], None]] = [in_memory, in_blocks, half_and_half, compacted]
+EVERY_STATE = [*STATES, sent_again]
 
 
 def size_of(rows: Iterable[Entry]) -> int:
@@ -108,9 +117,9 @@ def filled(folder: Path, state: Callable[[Store, list[Entry]], None], rows: list
     rows=entry_lists.map(without_repeats),
     first=st.sampled_from([-LAST, NOON - 1, NOON + 2, NOON + HOUR]),
     length=st.sampled_from([0, 1, 3, HOUR, DAY, 2 * LAST]),
-    state=st.sampled_from(STATES),
+    state=st.sampled_from(EVERY_STATE),
 )
-@settings(max_examples=30)
+@settings(max_examples=40)
 def test_volumes_are_what_the_rule_makes_of_the_rows_wherever_they_are(
     rows: list[Entry], first: int, length: int, state: Callable[[Store, list[Entry]], None]
 ) -> None:
@@ -165,6 +174,29 @@ def test_no_line_and_no_page_is_read(store: Store, monkeypatch: pytest.MonkeyPat
     assert store.index_stats("t", (), NOON, NOON + 3 * HOUR).entries == len(MIXED)
 
 
+def test_what_stands_twice_counts_once_and_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path, sent_again, MIXED)
+    asked_before = asked(store, NOON, NOON + 3 * HOUR), store.index_stats("t", (), NOON, NOON + 3 * HOUR)
+    assert asked_before[0] == by_rule(MIXED, whole(NOON, NOON + 3 * HOUR))
+    assert asked_before[1].entries == len(MIXED)
+    assert asked(store, NOON + 1, NOON + HOUR, 7 * SECOND) == by_rule(MIXED, buckets(NOON + 1, NOON + HOUR, 7 * SECOND))
+
+    def never(*_: object) -> None:
+        raise AssertionError("it was looked for again")
+
+    for name in ("lines", "timestamps", "lengths"):
+        monkeypatch.setattr(BlockPages, name, never)
+    monkeypatch.setattr("storage.doubled.read_rows", never)
+    assert asked(store, NOON, NOON + 3 * HOUR) == asked_before[0]
+    monkeypatch.undo()
+    store.flush()
+    store.compact()
+    assert asked(store, NOON, NOON + 3 * HOUR) == asked_before[0]
+    after = store.index_stats("t", (), NOON, NOON + 3 * HOUR)
+    assert (after.streams, after.bytes, after.entries) == (3, asked_before[1].bytes, len(MIXED))
+    store.close()
+
+
 def test_index_stats_of_a_part_read_times_and_no_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a line was asked for")
@@ -174,7 +206,7 @@ def test_index_stats_of_a_part_read_times_and_no_line(store: Store, monkeypatch:
     assert store.index_stats("t", (), NOON + SECOND, NOON + 3 * SECOND).entries == 2 * 3
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", EVERY_STATE)
 def test_of_a_key_with_very_many_values_each_value_counts(
     tmp_path: Path, state: Callable[[Store, list[Entry]], None]
 ) -> None:
@@ -186,7 +218,7 @@ def test_of_a_key_with_very_many_values_each_value_counts(
     store.close()
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", EVERY_STATE)
 def test_of_keys_beyond_those_that_have_columns_each_text_counts(
     tmp_path: Path, state: Callable[[Store, list[Entry]], None]
 ) -> None:
@@ -215,7 +247,35 @@ def test_what_is_deleted_does_not_count(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("state", STATES)
+def test_what_was_deleted_and_sent_again_counts(tmp_path: Path) -> None:
+    store = start(tmp_path, replace(quiet(row_group_rows=16), deletes=DeleteOptions(compiler, 1e6)))
+    rows = [entry("a", NOON + n * SECOND, "x" * 10, level="info") for n in range(40)]
+    in_blocks(store, rows)
+    store.delete("t", "a", NOON, NOON + HOUR, "a test")
+    assert asked(store, NOON, NOON + HOUR) == {}
+    in_memory(store, rows)
+    for _ in range(2):  # in memory, in a block
+        assert asked(store, NOON, NOON + HOUR) == by_rule(rows, whole(NOON, NOON + HOUR))
+        assert store.index_stats("t", (), NOON, NOON + HOUR).entries == 40
+        store.flush()
+    store.close()
+
+
+def test_how_many_values_a_key_has_is_told_of_a_block_as_a_whole(tmp_path: Path) -> None:
+    """The one thing of which the state shows: blocks of an hour each, and one of both."""
+    hours = [[entry("a", NOON + at * HOUR + n, "", pod=f"{at}{n % 100:02}") for n in range(200)] for at in range(2)]
+    store = start(tmp_path)
+    for rows in hours:
+        in_blocks(store, rows)
+    span = NOON, NOON + HOUR - 1
+    apart = asked(store, *span)
+    assert apart == by_rule(hours[0], whole(*span))
+    store.compact()
+    assert sum(sum(sums.values()) for sums in asked(store, *span).values()) == size_of(hours[0]) + 100 * 3
+    store.close()
+
+
+@pytest.mark.parametrize("state", EVERY_STATE)
 def test_what_has_expired_does_not_count(tmp_path: Path, state: Callable[[Store, list[Entry]], None]) -> None:
     rows = [entry(app, NOON + n * SECOND, "x" * 10) for app in ("a", "b") for n in range(101)]
     store = filled(tmp_path, state, rows)

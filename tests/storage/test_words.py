@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +57,43 @@ def test_stretches_are_told_what_their_rows_have(rows: list[Entry], cuts: list[i
         said = tally(batch, heads, order)
         assert told(said, len(heads)) == expected
         assert told(decode(encode(said)), len(heads)) == expected
+
+
+def test_very_many_stretches_are_read_in_pieces_and_in_little_memory() -> None:
+    count = 100_000
+    sets = np.zeros((count, 2), np.uint64)
+    sets[:, 0] = np.arange(count) % (1 << 12)
+    sets[:, 1] = np.uint64(1 << 63)
+    words = {word_hash(b"%d" % number): number for number in range(MOST_WORDS)}
+    spans = np.arange(count)
+    said = KeySaid("level", spans, spans % 7, spans * 1_000_003, words, sets)
+    body = encode([said])
+    gc.collect()
+    tracemalloc.start()
+    (again,) = decode(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert again.words == words
+    for mine, other in ((again.spans, spans), (again.pairs, said.pairs), (again.bytes, said.bytes), (again.sets, sets)):
+        assert np.array_equal(mine, other)
+    # What stays: 40 bytes a stretch. Beside it the texts of its arrays, and one of these twice.
+    assert peak < 40 * count + 2 * len(body) + (4 << 20)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"spans":[0],"pairs":[1],"bytes":[1.5]}]',
+        b'[{"spans":{},"pairs":[1],"bytes":[1]}]',
+        b'[{"spans":[0],"pairs":[1],"bytes":[1],"words":["00"],"sizes":[2],"sets":[[1]],"set":[0]}]',
+        b'[{"spans":[0],"pairs":[1],"bytes":[1],"words":["00"],"sizes":[2],"sets":[[-1]],"set":[0]}]',
+        b'[{"spans":[0],"pairs":[1],"bytes":[1],"words":["00"],"sizes":[],"sets":[[0]],"set":[0]}]',
+        b'[{"spans":[0],"pairs":[1],"bytes":[1],"words":["00"],"sizes":[2],"sets":[[0]],"set":[1]}]',
+    ],
+)
+def test_what_is_not_of_the_form_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(body)
 
 
 def test_those_of_several_are_joined() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from storage.errors import StorageError, StorageUnavailable
 from storage.tombstones import Tombstone
 from storage.verify import verify
 from tests.storage.compact.test_merge import OPTIONS, blocks_of, filled
-from tests.storage.entries import NOON, entry, read, start, stored
+from tests.storage.entries import NOON, entry, in_order, read, start, stored
 
 ROWS = [[entry("a", NOON + n, f"line {n}")] for n in range(3)]
 
@@ -299,4 +300,44 @@ def test_too_many_open_files_say_nothing_of_a_block(tmp_path: Path, monkeypatch:
     everything_is_as_it_was(store, tmp_path, before)
     store.compact()
     assert len(blocks_of(store)) == 1
+    store.close()
+
+
+def settle(store: Store) -> int:
+    """What the thread does as long as there is something; how many steps that is."""
+    steps = 0
+    while engine_of(store).step(nothing):
+        steps += 1
+    return steps
+
+
+def test_late_rows_join_a_day_that_was_settled_and_compacted(tmp_path: Path) -> None:
+    options = replace(OPTIONS, compaction=replace(OPTIONS.compaction, quiet=0.0))
+    store = filled(tmp_path, *ROWS, options=options)
+    assert settle(store) > 0
+    (day,) = blocks_of(store)
+    assert day.compacted
+    late = [entry("a", NOON - 7, "late"), entry("b", NOON + 1, "late too")]
+    stored(store, late)
+    store.flush()
+    assert settle(store) == 1
+    (joined,) = blocks_of(store)
+    assert (joined.day, joined.rows, joined.compacted) == (day.day, 5, True)
+    assert read(store) == in_order([*(row for rows in ROWS for row in rows), *late])
+    assert settle(store) == 0
+    store.close()
+
+
+def test_a_late_row_of_a_large_day_waits_for_more_or_for_who_asks(tmp_path: Path) -> None:
+    """To write a day anew for each line that comes late would be a thousand times the line."""
+    options = replace(OPTIONS, compaction=replace(OPTIONS.compaction, quiet=0.0))
+    large = [entry("a", NOON + n, sha256(b"%d" % n).hexdigest()) for n in range(2000)]
+    store = filled(tmp_path, large, options=options)
+    settle(store)
+    stored(store, [entry("a", NOON - 7, "late")])
+    store.flush()
+    settle(store)
+    assert [block.rows for block in blocks_of(store)] == [2000, 1]
+    assert store.compact() == []
+    assert [block.rows for block in blocks_of(store)] == [2001]
     store.close()
