@@ -12,6 +12,7 @@ import logging
 import re
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp
 from config import Settings
 from gateway.http1 import Connection
 from gateway.metrics import Metrics
+from gateway.tls_accept import Handshakes
 
 BACKLOG = 1024
 """Connections the kernel keeps for us while the loop is busy; hypercorn's 100 drops clients in a burst."""
@@ -81,10 +83,10 @@ def bind(settings: Settings) -> socket.socket:
     return bound
 
 
-def url_of(bound: socket.socket) -> str:
+def url_of(bound: socket.socket, scheme: str = "http") -> str:
     """`http://host:port` of a bound socket, with the port the kernel gave."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def hypercorn_config(settings: Settings) -> Config:
@@ -130,7 +132,9 @@ class _Connection(TCPServer):
 class Listener:
     """Accepts connections until told to stop. A connection's Host."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, bound: socket.socket) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, bound: socket.socket, tls: Handshakes | None = None
+    ) -> None:
         self.app = app
         self.keep_alive = settings.server.keep_alive / _NS_PER_SECOND
         self.stopping = False
@@ -139,15 +143,22 @@ class Listener:
         self._limit = settings.server.max_connections
         self._metrics = metrics
         self._socket = bound
+        self._tls = tls
         self._context = WorkerContext(None)
         self._open: set[Connection | asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._refusals: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to accept."""
         loop = asyncio.get_running_loop()
+        if self._tls is not None:
+            self._socket.listen(BACKLOG)
+            make = partial(Connection, self, loop)
+            self._accepting = loop.create_task(self._tls.accept(self._socket, make, self._has_room))
+            return
         self._server = await loop.create_server(lambda: Connection(self, loop), sock=self._socket, backlog=BACKLOG)
 
     # -- what connections call
@@ -181,6 +192,13 @@ class Listener:
         """Forgets a client."""
         self._remove(connection)
 
+    def _has_room(self, handshakes: int) -> bool:
+        """Whether a connection may begin its handshake while others are at theirs."""
+        if len(self._open) + handshakes < self._limit + MAX_REFUSALS:
+            return True
+        self._metrics.connection_refused()
+        return False
+
     def _add(self, one: Connection | asyncio.Task[None]) -> None:
         self._open.add(one)
         self._metrics.connections = len(self._open)
@@ -208,6 +226,11 @@ class Listener:
         """
         if self._server is not None:
             self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._accepting
+            self._socket.close()
         self.stopping = True
         await self._context.terminated.set()
         for one in tuple(self._open):
@@ -263,7 +286,8 @@ async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         async with asyncio.timeout(REFUSAL_WAIT):
             writer.write(_REFUSAL)
             await writer.drain()
-            writer.write_eof()
+            if writer.can_write_eof():  # not over TLS
+                writer.write_eof()
             while await reader.read(65536):
                 pass
     writer.close()

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import auth
 from gateway.errors import CLIENT_GONE, Failure, failure
 from gateway.http1 import AT_HAND
-from gateway.logs import description, event
+from gateway.logs import describe, description, event
 from gateway.rejected.noting import note_request
 from gateway.state import BodyTooSlow, Gateway, InFlight
 from gateway.websockets import serve_socket
@@ -134,10 +134,17 @@ class Requests:
         if answer.status != CLIENT_GONE:
             gateway = self._gateway
             tenancy = gateway.settings.tenancy
-            note_request(request.scope, request.permission, answer.status, answer.text, tenancy, gateway.rejected)
+            note_request(
+                request.scope, request.permission, answer.status, answer.text, tenancy, gateway.rejected, error
+            )
         level = logging.ERROR if answer.status >= 500 and answer.status != 503 else logging.WARNING
         if answer.status in {CLIENT_GONE, 404, 405}:
             level = logging.INFO
+        if isinstance(error, auth.AuthError):
+            skipped = self._gateway.not_let_in.skipped(request.client.rpartition(":")[0], error.reason)
+            if skipped is None:
+                return
+            describe(request.scope, reason=error.reason, more_like_it=skipped)
         event(
             _log,
             level,

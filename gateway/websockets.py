@@ -12,8 +12,9 @@ import time
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.auth import AuthError
 from gateway.errors import CLIENT_GONE, Failure, failure
-from gateway.logs import event
+from gateway.logs import describe, description, event
 from gateway.state import Gateway, InFlight
 
 _log = logging.getLogger("weir.http")
@@ -46,7 +47,7 @@ async def serve_socket(gateway: Gateway, app: ASGIApp, request: InFlight, receiv
         answer = failure(error, request.permission)
         if not answer.expected:
             gateway.metrics.panic()
-        _log_failure(request, answer, error)
+        _log_failure(gateway, request, answer, error)
         # A tail's frames hold a snapshot, and with it files that are to be removed, until the garbage collector comes.
         error.__traceback__ = None
         if status == SWITCHING:
@@ -77,7 +78,12 @@ def _reason(text: str) -> str:
     return text.encode()[:_REASON_BYTES].decode("utf-8", "ignore")
 
 
-def _log_failure(request: InFlight, answer: Failure, error: Exception) -> None:
+def _log_failure(gateway: Gateway, request: InFlight, answer: Failure, error: Exception) -> None:
+    if isinstance(error, AuthError):
+        skipped = gateway.not_let_in.skipped(request.client.rpartition(":")[0], error.reason)
+        if skipped is None:
+            return
+        describe(request.scope, reason=error.reason, more_like_it=skipped)
     event(
         _log,
         logging.ERROR if answer.status >= 500 and answer.status != 503 else logging.WARNING,
@@ -88,4 +94,5 @@ def _log_failure(request: InFlight, answer: Failure, error: Exception) -> None:
         client=request.client,
         seconds=round(time.monotonic() - request.started, 4),
         error=answer.text.rstrip("\n")[:1000],
+        **description(request.scope),
     )

@@ -154,14 +154,15 @@ class Taken:
 
 
 class Intake:
-    """The way to the store, for every connection of one listener."""
+    """The way to the store, for every connection of one listener, or those of them whose keys are for one tenant."""
 
-    def __init__(self, gateway: Gateway, mapper: Mapper) -> None:
+    def __init__(self, gateway: Gateway, mapper: Mapper, tenant: str = "") -> None:
+        """`tenant`: of entries for which `mapper` finds none; "": what the settings say."""
         settings = gateway.settings
         self._gateway = gateway
         self._mapper = mapper
         self._figures = gateway.forward
-        self._tenant = settings.forward.tenant or settings.tenancy.default
+        self._tenant = tenant or settings.forward.tenant or settings.tenancy.default
         self._hold = settings.forward.hold_ack / _NS_PER_SECOND
         self._most = min(settings.forward.max_unpacked, gateway.ingest.limit)
         self._turns = Turns()
@@ -306,6 +307,11 @@ class Intake:
     def lost(self, reason: str, text: str, client: str) -> None:
         """Notes a connection that ended with something of it not taken in."""
         self._gateway.rejected.whole(self._tenant, Sender("forward", client), f"forward_{reason}", text)
+
+    def not_let_in(self, reason: str, client: str) -> int | None:
+        """Counts a sender that was not let in; how often the log left that out, None: it is to do so again."""
+        self._gateway.gate.failures["forward", reason] += 1
+        return self._gateway.not_let_in.skipped(client, f"forward {reason}")
 
     def close(self) -> None:
         """Ends its threads; nothing is taken in any more."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, cast
 
-from config.forward import OFF, PORT, Forward
+from config.forward import OFF, PORT
 from config.settings import Settings
 from gateway.forward.buffers import Buffers
 from gateway.forward.figures import ForwardFigures
@@ -28,6 +28,7 @@ from gateway.forward.session import Session, first_inbox
 from gateway.listener import CannotListen
 from gateway.logs import event
 from gateway.state import Gateway
+from gateway.tls import BadTls, Tls, forward_tls
 
 _log = logging.getLogger("weir.forward")
 
@@ -56,13 +57,13 @@ class Sockets:
     Attributes:
         tcp: listening.
         udp: bound to the same address.
-        tls: how connections are wrapped; None: not at all.
+        tls: how connections are wrapped; None: not at all. Its context may change.
         address: `host:port`, with the port the kernel gave.
     """
 
     tcp: socket.socket
     udp: socket.socket
-    tls: ssl.SSLContext | None
+    tls: Tls | None
     address: str
 
     def __enter__(self) -> Self:
@@ -80,13 +81,24 @@ class Sockets:
 def open_sockets(settings: Settings) -> Sockets | None:
     """Binds what `forward.listen` says and listens; None where the door is off, or its usual port is taken.
 
+    Nor is there a door where auth.enabled is on and senders would have nothing to prove: the log says so.
+
     Raises:
         CannotListen: an address that was asked for cannot be had, or the TLS files cannot be used.
     """
     forward = settings.forward
     if forward.listen == OFF:
         return None
-    tls = _tls(forward)
+    tls = _tls(settings)
+    wants_certificates = tls is not None and tls.wants_certificates
+    if settings.auth.enabled and not forward.shared_key.get_secret_value() and not wants_certificates:
+        event(
+            _log,
+            logging.WARNING,
+            "Fluent Forward is off: auth.enabled is on, and senders would have nothing to prove; set "
+            "forward.shared_key, or tls.cert and tls.client_ca (or forward.tls_cert and forward.tls_client_ca)",
+        )
+        return None
     host, port = forward.address or (settings.server.address[0], PORT)
     try:
         return _bind(host, port, tls)
@@ -101,7 +113,7 @@ def open_sockets(settings: Settings) -> Sockets | None:
         return None
 
 
-def _bind(host: str, port: int, tls: ssl.SSLContext | None) -> Sockets:
+def _bind(host: str, port: int, tls: Tls | None) -> Sockets:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     for tries_left in reversed(range(PORT_TRIES)):
         tcp, udp = socket.socket(family, socket.SOCK_STREAM), socket.socket(family, socket.SOCK_DGRAM)
@@ -127,33 +139,27 @@ def _shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _tls(forward: Forward) -> ssl.SSLContext | None:
-    if not forward.tls_cert:
-        if forward.tls_key or forward.tls_client_ca:
-            raise CannotListen("forward.tls_key and forward.tls_client_ca need forward.tls_cert")
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _tls(settings: Settings) -> Tls | None:
     try:
-        context.load_cert_chain(forward.tls_cert, forward.tls_key or None)
-        if forward.tls_client_ca:
-            context.load_verify_locations(forward.tls_client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is one
-        raise CannotListen(f"cannot use the TLS files of the forward settings: {error}") from error
-    return context
+        return forward_tls(settings)
+    except BadTls as error:
+        raise CannotListen(f"{error} (for Fluent Forward)") from error
 
 
 class ForwardListener:
     """Accepts connections and answers heartbeats until told to stop."""
 
-    def __init__(self, gateway: Gateway, sockets: Sockets, mapper: Mapper) -> None:
+    def __init__(self, gateway: Gateway, sockets: Sockets, mapper: Mapper, bound: Mapper | None = None) -> None:
+        """`bound`: maps entries of senders whose keys are for one tenant; it finds no other in them."""
+        self._gateway = gateway
         self._settings = gateway.settings.forward
         self._sockets = sockets
         self._figures = gateway.forward
         self._intake = Intake(gateway, mapper)
+        self._bound_mapper = bound or mapper
+        self._bound: dict[str, Intake] = {}
         self._buffers = Buffers(self._settings.max_buffered, gateway.forward)
-        self._doorkeeper = _doorkeeper(self._settings)
+        self._doorkeeper = _doorkeeper(gateway)
         self._tasks: dict[asyncio.Task[None], Session | None] = {}
         self._by_address: Tally[str] = Tally()
         self._accepting: asyncio.Task[None] | None = None
@@ -165,6 +171,11 @@ class ForwardListener:
     def address(self) -> str:
         """`host:port`."""
         return self._sockets.address
+
+    @property
+    def wants_certificates(self) -> bool:
+        """Whether senders must show a certificate."""
+        return self._sockets.tls is not None and self._sockets.tls.wants_certificates
 
     async def start(self) -> None:
         """Begins to accept."""
@@ -225,10 +236,11 @@ class ForwardListener:
             await loop.connect_accepted_socket(
                 lambda: incoming,
                 connection,
-                ssl=tls,
+                ssl=tls.context if tls is not None else None,
                 ssl_handshake_timeout=self._settings.handshake_timeout / _NS_PER_SECOND if tls is not None else None,
             )
         except ssl.SSLError as error:
+            self._gateway.gate.failures["forward", "tls"] += 1
             self._tell("tls", f"no TLS: {error.reason or error}", client)
             return
         except ConnectionAbortedError:  # how asyncio says that the handshake took too long
@@ -237,7 +249,14 @@ class ForwardListener:
         except OSError:
             return  # a probe of the port
         session = Session(
-            incoming, client, self._settings, self._intake, self._buffers, self._doorkeeper, self._figures
+            incoming,
+            client,
+            self._settings,
+            self._intake,
+            self._buffers,
+            self._doorkeeper,
+            self._figures,
+            self._intake_of,
         )
         task = asyncio.current_task()
         assert task is not None  # this is one
@@ -245,6 +264,16 @@ class ForwardListener:
         if self._stopping:
             session.stop()
         await session.run()
+
+    def _intake_of(self, tenant: str) -> Intake:
+        """The way to the store of senders whose keys are for one tenant."""
+        if tenant not in self._bound:
+            self._bound[tenant] = Intake(self._gateway, self._bound_mapper, tenant)
+        return self._bound[tenant]
+
+    def _close_intakes(self) -> None:
+        for intake in (self._intake, *self._bound.values()):
+            intake.close()
 
     def _tell(self, reason: str, text: str, client: str) -> None:
         self._figures.closed[reason] += 1
@@ -273,7 +302,7 @@ class ForwardListener:
                 session.stop()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
-        self._intake.close()
+        self._close_intakes()
         return not self._tasks
 
     async def cut(self) -> int:
@@ -283,7 +312,7 @@ class ForwardListener:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=1.0)
-        self._intake.close()
+        self._close_intakes()
         return len(left)
 
 
@@ -306,8 +335,11 @@ class _Heartbeats(asyncio.DatagramProtocol):
         """A sender that is gone by now; nothing is owed to it."""
 
 
-def _doorkeeper(forward: Forward) -> Doorkeeper | None:
+def _doorkeeper(gateway: Gateway) -> Doorkeeper | None:
+    forward = gateway.settings.forward
     if not forward.secured:
         return None
     users = {name.encode(): password.encode() for name, password in forward.passwords.items()}
-    return Doorkeeper(forward.shared_key.get_secret_value().encode(), users, own_hostname())
+    shared_key = forward.shared_key.get_secret_value().encode()
+    keys = gateway.gate if gateway.settings.auth.enabled and shared_key else None
+    return Doorkeeper(shared_key, users, own_hostname(), keys)

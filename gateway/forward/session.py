@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from config.forward import Forward
+from gateway.auth import Grant
 from gateway.forward.buffers import Buffers
 from gateway.forward.figures import ForwardFigures
 from gateway.forward.handshake import Doorkeeper, Refused
@@ -72,7 +76,9 @@ class Session:
         buffers: Buffers,
         doorkeeper: Doorkeeper | None,
         figures: ForwardFigures,
+        intake_of: Callable[[str], Intake],
     ) -> None:
+        """`intake_of`: the way to the store of senders whose keys are for one tenant."""
         self._incoming = incoming
         self._client = client
         self._address = client.rpartition(":")[0] or client
@@ -81,6 +87,8 @@ class Session:
         self._buffers = buffers
         self._doorkeeper = doorkeeper
         self._figures = figures
+        self._intake_of = intake_of
+        self._grant: Grant | None = None
         self._loop = asyncio.get_running_loop()
         self._unsettled: deque[Taken] = deque()
         self._in_flight = 0
@@ -169,12 +177,20 @@ class Session:
             raise BadConnection("handshake_timeout", "no PING within forward.handshake_timeout") from error
         ping, *early = found.tolist()
         try:
-            self._incoming.write(greeting.check(ping))
+            admitted = greeting.admit(ping)
+            self._incoming.write(admitted.pong)
         except Refused as refused:
-            self._tell("handshake", str(refused))
+            skipped = self._intake.not_let_in(refused.reason, self._address)
+            if skipped is None:
+                self._count("handshake", str(refused))
+            else:
+                self._tell("handshake", str(refused), more_like_it=skipped)
             self._incoming.write(refused.pong)
             await self._close()
             return False
+        self._grant = admitted.grant
+        if self._grant is not None and self._grant.tenant:
+            self._intake = self._intake_of(self._grant.tenant)
         # A client may send before it has read the PONG.
         self._incoming.inbox = _inbox(self._settings)
         self._inbox.feed(b"".join(early) + inbox.rest())
@@ -185,6 +201,7 @@ class Session:
             while messages := self._inbox.take():
                 self._partial_for = 0.0
                 self._buffers.release(self)
+                self._check_key()
                 await self._take_in(messages)
             if self._stopping and not len(self._inbox):
                 return
@@ -193,6 +210,14 @@ class Session:
                 break
         if len(self._inbox):
             raise BadConnection("cut_short", "the client left in the middle of a message")
+
+    def _check_key(self) -> None:
+        """Raises BadConnection if the sender's key is no longer good: connections last for months."""
+        keeper, grant = self._doorkeeper, self._grant
+        if keeper is None or keeper.keys is None or grant is None:
+            return
+        if not keeper.keys.ring.is_good(grant, time.time_ns()):
+            raise BadConnection("handshake", f"the key {grant.key} is no longer good")
 
     async def _more(self) -> bool:
         """Waits until more has come; False at the end."""
@@ -292,10 +317,14 @@ class Session:
                     self._incoming.transport.write_eof()
                 await self._incoming.discard()
 
-    def _tell(self, reason: str, text: str) -> None:
+    def _count(self, reason: str, text: str) -> None:
         self._figures.closed[reason] += 1
         if reason != "idle":
             self._intake.lost(reason, text, self._address)
+
+    def _tell(self, reason: str, text: str, more_like_it: int = 0) -> None:
+        self._count(reason, text)
+        more: dict[str, Any] = {"more_like_it": more_like_it} if more_like_it else {}
         event(
             _log,
             logging.WARNING,
@@ -303,4 +332,5 @@ class Session:
             reason=reason,
             client=self._client,
             received=self._incoming.received,
+            **more,
         )

@@ -26,6 +26,9 @@ MOST_AHEAD = 16 << 10
 MOST_HELD = 256 << 10
 """Bytes of a body that the app has not taken, past which the socket is left alone."""
 
+GOODBYE = 1.0
+"""Seconds in which a client of TLS may answer the end of an idle connection when the server stops."""
+
 
 class Host(Protocol):
     """What a connection needs of the listener."""
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self._host = host
         self.transport: asyncio.Transport
+        self.scheme = "http"
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int] | None = None
         self._turn: Turn | None = None
@@ -69,6 +73,8 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         if not self._host.joined(self, self.transport):
             return
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self._idle_since = self.loop.time()
@@ -87,12 +93,12 @@ class Connection(asyncio.Protocol):
         self.balance()
 
     def eof_received(self) -> bool:
-        """The client sends no more. What it asked before is answered."""
+        """The client sends no more. What it asked before is answered, but not over TLS, which asyncio closes then."""
         self._ended = True
         if self._turn is None:
             return False
         self._turn.leave()
-        return True
+        return self.scheme == "http"
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The socket is gone; the app may still be at work."""
@@ -165,6 +171,8 @@ class Connection(asyncio.Protocol):
         """Ends the connection if no request is being answered."""
         if self._turn is None:
             self.close()
+            if self.scheme == "https":  # a client that keeps connections for later does not read our goodbye
+                self.loop.call_later(GOODBYE, self.transport.abort)
 
     def cut(self) -> None:
         """Ends it and what the app does for it."""

@@ -29,6 +29,7 @@ class Way(Protocol):
     """What a turn needs of its connection."""
 
     transport: asyncio.Transport
+    scheme: str
     client: tuple[str, int] | None
     server: tuple[str, int] | None
 
@@ -91,7 +92,7 @@ class Turn:
             "http_version": "1.1",
             "asgi": {"spec_version": "2.1", "version": "3.0"},
             "method": head.method,
-            "scheme": "http",
+            "scheme": connection.scheme,
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
             "query_string": query,
