@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from config.limits import Limits
-from gateway.auth import TENANT_HEADER, tenant_named
+from gateway.auth import TENANT_HEADER, tenant_in
 from gateway.push.bodies import length_said
 from gateway.push.counting import Sender
 from gateway.state import Gateway
@@ -34,7 +34,7 @@ def read_head(request: Request, gateway: Gateway, door: str, media_of: Callable[
     # Of a header given twice the first counts, as for Go.
     headers = {name: value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
     sender = Sender(
-        tenant=tenant_named(headers.get(_TENANT, ""), gateway.settings.tenancy),
+        tenant=tenant_in(request.scope, headers.get(_TENANT, ""), gateway.settings.tenancy),
         user_agent=headers.get(b"user-agent", ""),
         media=media_of(headers.get(b"content-type", "")),
         encoding=headers.get(b"content-encoding", ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import unquote
 from uuid import UUID
 
 from anyio import to_thread
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from config.limits import Limits
-from gateway.auth import TENANT_HEADER, tenant_named
+from gateway.auth import TENANT_HEADER, tenant_in
 from gateway.push.bodies import Room, length_said, read_body
 from gateway.push.counting import Sender, count_push
 from gateway.push.decode import decode_push
@@ -26,9 +27,11 @@ from gateway.push.joining import MEDIA, stored_together
 from gateway.push.threads import INLINE_BYTES, decoding
 from gateway.push.validate import Verdict, validate
 from gateway.rejected.noting import note_lines
+from gateway.relay.way import Stop, read_path
 from gateway.state import Gateway
 from storage import BatchId, Receipt, batch_digest
 from storage.batch import Batch
+from storage.record import Sender as PassedOn
 
 _PLAIN = frozenset(("", "snappy"))
 """Content-Encodings that leave a protobuf body as it is."""
@@ -47,6 +50,7 @@ async def push(request: Request) -> Response:
         IngestBusy: too many bytes are being ingested.
         NotReady: the store is not open.
         NoTenant, BadTenant: X-Scope-OrgID.
+        Loop: its X-Weir-Path says that it has been here.
         ClientDisconnect: the client left before the body was whole.
     """
     gateway: Gateway = request.app.state.gateway
@@ -85,6 +89,9 @@ async def _push(request: Request, gateway: Gateway, asked: _Asked, room: Room) -
     count_push(gateway.metrics, sender, batch, verdict)
     note_lines(request, gateway.rejected, sender.tenant, sender.format, verdict)
     receipt = _NOTHING
+    if asked.head.path:
+        # Before it is stored: from then on it may be passed on.
+        gateway.relays.way.heard(asked.head.path)
     if verdict.batch is not None:
         if isinstance(verdict.error, RateLimited):
             # The others of the batch are to come again, and would be taken for stored.
@@ -108,6 +115,8 @@ class _Head:
         encoding: Content-Encoding.
         user_agent: the header.
         repair_names: make label names of names that are none.
+        instance: X-Weir-Instance, the server that passes it on.
+        path: X-Weir-Path.
     """
 
     org: str
@@ -116,6 +125,8 @@ class _Head:
     encoding: str
     user_agent: str
     repair_names: bool
+    instance: str
+    path: tuple[Stop, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,9 @@ def _asked(request: Request, gateway: Gateway) -> _Asked:
             others.append(header)
     head = (_known_head if len(others) <= _KNOWN_HEADERS else _read_head)(tuple(others))
     settings = gateway.settings
-    tenant = tenant_named(head.org, settings.tenancy)
+    if head.path:
+        gateway.relays.way.check(head.path)
+    tenant = tenant_in(request.scope, head.org, settings.tenancy)
     legacy = "/loki/api/v1" not in request.scope["path"].lower()
     return _Asked(
         sender=Sender(tenant, head.user_agent, head.media, head.encoding, legacy),
@@ -173,11 +186,15 @@ def _read_head(given: tuple[tuple[bytes, bytes], ...]) -> _Head:
         user_agent=user_agent,
         # LOKI-DIFF(1): it sends names from its configuration as they are and drops a chunk on 400.
         repair_names=user_agent.startswith("Fluent-Bit"),
+        instance=unquote(headers.get(b"x-weir-instance", ""))[:_INSTANCE_NAME],
+        path=read_path(headers.get(b"x-weir-path", "")),
     )
 
 
 _KNOWN_HEADERS = 12
 """Headers of a head that is remembered; agents send five or six."""
+_INSTANCE_NAME = 255
+"""Characters of an instance's name."""
 _known_head = lru_cache(maxsize=64)(_read_head)
 
 
@@ -192,8 +209,15 @@ def _take(body: bytes, asked: _Asked, gateway: Gateway) -> tuple[Batch, Verdict,
         repair_names=asked.head.repair_names,
         room=gateway.ingest.limit,
     )
-    identity = None if asked.batch_id is None else BatchId(asked.batch_id.bytes, batch_digest(batch))
+    identity = None if asked.batch_id is None else BatchId(asked.batch_id.bytes, batch_digest(batch), _passed_on(asked))
     return batch, validate(batch, asked.sender.tenant, asked.limits, time.time_ns(), gateway.stream_states), identity
+
+
+def _passed_on(asked: _Asked) -> PassedOn | None:
+    """The server that passes the batch on; None: it comes from where the lines were written."""
+    if not asked.head.instance:
+        return None
+    return PassedOn(asked.head.instance, tuple(stop.text for stop in asked.head.path))
 
 
 def _batch_id(text: str | None) -> UUID | None:
