@@ -33,9 +33,9 @@ SMALL_BLOCKS = ("--set", "memtable.size=8MB")
 DAY = 86_400_000_000_000
 PER_REQUEST = 5_000
 """Lines of a push of what is to be compacted."""
-TURNS = 6
+TURNS = 11
 """Of each server, the first of which does not count: both have just been started."""
-FEWEST = 3
+FEWEST = 5
 """Turns in which there was something to compact, that must be left."""
 SECONDS = 3.0
 """For which pushes go on in a turn, at least."""
@@ -63,10 +63,12 @@ def beside_compaction(folder: Path, lines: Lines, pushed: Payloads, query: Query
         MeasuredServer(busy, *COMPACTING) as beside,
         on(ALL, without),
         on(ALL, beside),
+        _standing_still(without),
         _standing_still(beside),
     ):
         for _ in range(TURNS):
-            first = _turn(without, lines, query)
+            with _going_on(without):
+                first = _turn(without, lines, query)
             with _going_on(beside):
                 turns.append((first, _turn(beside, lines, query)))
     held = [pair for pair in turns[1:] if pair[1].compacted >= LEAST]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+_PASSWORD = re.compile(r"(//)[^/]*@")
 
 
 class ConfigError(Exception):
@@ -19,7 +22,9 @@ class ConfigError(Exception):
 
 
 def quoted(value: Any) -> str:
-    """A value as an error text shows it: near to how YAML has it."""
+    """A value as an error text shows it: near to how YAML has it, without the password of a URL."""
     if value is None:
         return "an empty value"
+    if isinstance(value, str) and "@" in value:
+        value = _PASSWORD.sub(r"\1***@", value)
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -7,7 +7,7 @@ environment, flags.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from pydantic import SecretStr, ValidationError
 
 from config.errors import ConfigError, quoted
 from config.loki import is_loki_file, loki_limits, translate
+from config.relay import enabled_upstreams, is_open, shown_url
+from config.relay_variables import Port
 from config.schema import KeyPath, dotted, field_at, kind_of
 from config.settings import Settings
 from config.sources import Layer, Leaf, from_flags, from_tree, from_variables
@@ -47,6 +49,7 @@ def load(
     overrides: Sequence[tuple[str, str]] = (),
     environ: Mapping[str, str] | None = None,
     profile: str | None = None,
+    directory: Path | None = None,
 ) -> LoadedSettings:
     """The settings of a server.
 
@@ -55,6 +58,7 @@ def load(
         overrides: (path, value) of `--set path=value`, (flag, value) of STANDING_FLAGS.
         environ: the environment; none: empty.
         profile: a name in PROFILES.
+        directory: where a .env file is looked for if there is no settings file, which has it beside it.
 
     Raises:
         ConfigError: with every problem there is, not only the first.
@@ -72,6 +76,8 @@ def load(
         else:
             layers.append(from_tree(tree, config_file))
         layers.append(_dotenv(config_file.parent / ".env"))
+    elif directory is not None:
+        layers.append(_dotenv(directory / ".env"))
     file_layers = len(layers)
     variables = environ or {}
     layers.append(from_variables(variables, kubernetes="KUBERNETES_SERVICE_HOST" in variables))
@@ -80,7 +86,22 @@ def load(
         layers.insert(file_layers, _overrides(own))
         files = (*files, own)
     settings = _settings(layers)
-    return LoadedSettings(settings, notes, files)
+    return LoadedSettings(settings, (*notes, *_upstream_notes(settings)), files)
+
+
+def _upstream_notes(settings: Settings) -> Iterable[str]:
+    """What is to be said of upstreams. Raises ConfigError: one cannot be used."""
+    single = settings.upstream
+    if single.enabled and not single.url:
+        raise ConfigError(["upstream.enabled: is true, and upstream.url says no URL"])
+    if single.url and not single.enabled:
+        yield "upstream.url is given and upstream.enabled is not: nothing is passed on"
+    names = [upstream.name for upstream in enabled_upstreams(single, settings.upstreams)]
+    if len(set(names)) < len(names):
+        raise ConfigError([f"upstreams: one has the name of `upstream`, {single.name}: give each a name of its own"])
+    for upstream in enabled_upstreams(single, settings.upstreams):
+        if is_open(upstream):
+            yield f"upstream {upstream.name}: {shown_url(upstream.url)} is http:// and gets a key in clear text"
 
 
 def _overrides_file(layers: Iterable[Layer]) -> Path | None:
@@ -106,7 +127,8 @@ def _settings(layers: Iterable[Layer]) -> Settings:
     leaves: dict[KeyPath, Leaf] = {}
     for layer in layers:
         problems += layer.problems
-        leaves.update((leaf.path, leaf) for leaf in layer.leaves)
+        for leaf in layer.leaves:
+            leaves[leaf.path] = _with_port(leaf, leaves)
     tree: dict[str, Any] = {}
     for leaf in leaves.values():
         place = tree
@@ -116,13 +138,34 @@ def _settings(layers: Iterable[Layer]) -> Settings:
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        wrong = {
-            _leaf_path(each["loc"], leaves): None for each in error.errors(include_url=False, include_context=False)
-        }
-        raise ConfigError([*problems, *(_refusal(leaves[path]) for path in wrong)]) from error
+        wrong: dict[str, None] = {}
+        for each in error.errors(include_url=False, include_context=False, include_input=False):
+            path = _leaf_path(each["loc"], leaves)
+            said = _SAID.get(each["type"], each["msg"].removeprefix("Value error, "))
+            wrong[_refusal(leaves[path], each["loc"][len(path) :], said)] = None
+        raise ConfigError([*problems, *wrong]) from error
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+_SAID: Mapping[str, str] = {
+    "missing": "is needed",
+    "extra_forbidden": "is no key of it",
+    "union_tag_not_found": "kind: is needed",
+    "union_tag_invalid": "kind: there is none of that name",
+    "model_type": "is no mapping of keys",
+    "model_attributes_type": "is no mapping of keys",
+}
+"""What is said of things in lists, by pydantic's names of what is wrong; of others it says what it says."""
+
+
+def _with_port(leaf: Leaf, below: Mapping[KeyPath, Leaf]) -> Leaf:
+    """A port alone goes into the address that holds below it."""
+    if not isinstance(leaf.value, Port):
+        return leaf
+    address = below[leaf.path].value if leaf.path in below else Settings().server.http
+    return replace(leaf, value=leaf.value.of(address))
 
 
 def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) -> KeyPath:
@@ -133,9 +176,13 @@ def _leaf_path(location: tuple[int | str, ...], leaves: Mapping[KeyPath, Leaf]) 
     return path
 
 
-def _refusal(leaf: Leaf) -> str:
+def _refusal(leaf: Leaf, inside: tuple[int | str, ...], message: str) -> str:
+    """A problem of a leaf; of a list of things, where `inside` it it is, and what is said of that."""
     setting = field_at(leaf.path)
     assert setting is not None  # a Leaf's path is a setting's
+    if kind_of(setting).items and isinstance(leaf.value, str | list | dict) and leaf.value:
+        place = "".join(f"number {part + 1}: " if isinstance(part, int) else f"{part}: " for part in inside)
+        return f"{leaf.origin}: {place}{message}"
     secret = kind_of(setting).name.startswith("secret")
     shown = "what is given" if secret or setting.annotation is SecretStr else quoted(leaf.value)
     key = "" if dotted(leaf.path) in leaf.origin else f" ({dotted(leaf.path)})"

@@ -64,6 +64,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _tls_version(value: Any) -> str:
+    versions = {"": "1.2", "VersionTLS10": "1.2", "VersionTLS11": "1.2", "VersionTLS12": "1.2", "VersionTLS13": "1.3"}
+    if value not in versions:
+        raise ValueError("another version")
+    return versions[value]
+
+
 def _log_format(value: Any) -> Any:
     return "text" if value == "logfmt" else value
 
@@ -99,6 +106,16 @@ MAPPED = (
     Mapped("server.http_path_prefix", ("server", "path_prefix")),
     Mapped("server.graceful_shutdown_timeout", ("server", "shutdown_timeout"), _go, _GO),
     Mapped("server.http_server_idle_timeout", ("server", "keep_alive"), _go, _GO),
+    Mapped("server.http_tls_config.cert_file", ("tls", "cert"), meaning="for Fluent Forward too"),
+    Mapped("server.http_tls_config.key_file", ("tls", "key")),
+    Mapped(
+        "server.http_tls_config.client_ca_file",
+        ("tls", "client_ca"),
+        meaning="clients must show a certificate, whatever client_auth_type says",
+    ),
+    Mapped(
+        "server.tls_min_version", ("tls", "min_version"), _tls_version, "VersionTLS12 or VersionTLS13", "1.2 or 1.3"
+    ),
     Mapped("distributor.max_recv_msg_size", ("limits", "max_recv_msg_size")),
     Mapped("distributor.max_decompressed_size", ("limits", "max_decompressed_size")),
     Mapped("ingester.chunk_idle_period", ("memtable", "max_age"), _go, _GO),

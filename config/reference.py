@@ -22,13 +22,22 @@ from config.lokikeys import REFUSED
 from config.schema import KeyPath, dotted, group_of, kind_of, variable
 from config.settings import Settings
 
+_OF_THE_MACHINE: Mapping[KeyPath, str] = {
+    ("query", "threads"): "the cores there are",
+    ("instance_name",): "the name of the machine",
+}
+"""Defaults that differ from machine to machine."""
+
 
 @cache
 def meanings(model: type[BaseModel]) -> Mapping[str, str]:
     """The text under each field of a model. Read from the source: at run time nobody needs it."""
+    found: dict[str, str] = {}
+    for base in model.__bases__:
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            found.update(meanings(base))
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)  # what getsource gives for a class
-    found = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         match field, text:
             case (
@@ -61,7 +70,7 @@ def _rows(model: type[BaseModel], above: KeyPath) -> Iterator[tuple[str, ...]]:
         path = (*above, name)
         if group_of(field) is not None:
             continue
-        default = "the cores there are" if path == ("query", "threads") else _shown(defaults[name])
+        default = _OF_THE_MACHINE.get(path) or _shown(defaults[name])
         changed = _shown(loki[path]) if path in loki else ""
         shown = ("overrides", "TENANT", "LIMIT") if path == ("overrides",) else path
         yield _row(

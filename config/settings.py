@@ -7,6 +7,7 @@ a file or the environment. The text under each field is its entry in docs/settin
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from pydantic import field_serializer as serializer
 
 from config.address import split_address
+from config.auth import Auth
+from config.collector import Collector
+from config.emitters import Emit, Emitters
 from config.forward import Forward
 from config.limits import Limits, strictest
+from config.notify import Notifiers
 from config.patterns import Patterns
+from config.relay import InstanceName, SingleUpstream, Upstreams
 from config.retention import Retention
+from config.tls import Tls
 from config.units import HOUR, KB, MB, MINUTE, SECOND, Duration, Kind, Positive, Size
 
 
@@ -192,8 +199,12 @@ class Settings(_Group):
 
     data_dir: Directory = Path("data")
     """Directory of everything on disk; one server at a time."""
+    instance_name: InstanceName = Field(default_factory=socket.gethostname)
+    """What this server calls itself towards others; empty: the name of the machine."""
     server: Server = Server()
     tenancy: Tenancy = Tenancy()
+    auth: Auth = Auth()
+    tls: Tls = Tls()
     wal: Wal = Wal()
     memtable: Memtable = Memtable()
     block: Block = Block()
@@ -204,6 +215,15 @@ class Settings(_Group):
     patterns: Patterns = Patterns()
     log: Log = Log()
     forward: Forward = Forward()
+    collector: Collector = Collector()
+    upstream: SingleUpstream = SingleUpstream()
+    upstreams: Upstreams = ()
+    """Several servers that what comes in is passed on to, each as `upstream` with a name and a url: `docs/relay.md`."""
+    emit: Emit = Emit()
+    emitters: Emitters = ()
+    """Where else what comes in is written: files, standard output, another Loki, by kind: `docs/emitters.md`."""
+    notify: Notifiers = ()
+    """Who is told when a relay cannot deliver or something is wrong with this server: `docs/notifiers.md`."""
     limits: Limits = Limits()
     overrides: Annotated[
         dict[str, Limits], Kind("limits by tenant", "tenants with the limits they have of their own")
@@ -239,6 +259,11 @@ class Settings(_Group):
     def has_stream_rules(self) -> bool:
         """Whether there are retention rules with selectors, which nothing here can check."""
         return any(limits.retention_stream for limits in (self.limits, *self.overrides.values()))
+
+    @property
+    def has_relays(self) -> bool:
+        """Whether anything is passed on or emitted: with selectors and certificates, which nothing here can check."""
+        return self.upstream.enabled or bool(self.upstreams or self.emitters)
 
     @serializer("overrides", mode="wrap")
     def _only_named(self, overrides: dict[str, Limits], _default: SerializerFunctionWrapHandler) -> dict[str, Any]:

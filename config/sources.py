@@ -11,14 +11,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from config.aggregator import aggregator_settings
 from config.errors import quoted
 from config.lokikeys import MARKS, TOP_KEYS
+from config.relay_variables import relay_settings
 from config.schema import KeyPath, dotted, field_at, group_paths, groups, kind_of, known, unknown_key
 
 PREFIX = "WEIR_"
 STANDING_FLAGS = {"--data-dir": "data_dir", "--http": "server.http", "--forward": "forward.listen"}
 """Flags that stand for a setting; an error names them as they were typed."""
-OTHER_VARIABLES = frozenset({"WEIR_ADDR", "WEIR_ORG_ID", "WEIR_KERNEL_CACHE"})
+OTHER_VARIABLES = frozenset(
+    {
+        "WEIR_ADDR",
+        "WEIR_ORG_ID",
+        "WEIR_KEY",
+        "WEIR_CA",
+        "WEIR_CERT",
+        "WEIR_CLIENT_KEY",
+        "WEIR_INSECURE",
+        "WEIR_KERNEL_CACHE",
+    }
+)
 """Variables that are no settings of the server: the client commands and the kernel cache read them."""
 RETENTION_DAYS = "LOG_RETENTION_DAYS"
 """A variable that other log servers read too, as a number of days; WEIR_RETENTION__PERIOD goes before it."""
@@ -94,7 +107,8 @@ def _members(path: KeyPath) -> str:
 def from_variables(variables: Mapping[str, str], file: Path | None = None, *, kubernetes: bool = False) -> Layer:
     """The leaves of WEIR_* variables: `WEIR_` and the path with `__` between its parts, in any case.
 
-    And that of RETENTION_DAYS.
+    And those of RETENTION_DAYS, of AGGREGATOR_* (config.aggregator) and of UPSTREAM_* and others
+    (config.relay_variables), which go behind them.
 
     Args:
         variables: all variables; others are passed over.
@@ -104,6 +118,12 @@ def from_variables(variables: Mapping[str, str], file: Path | None = None, *, ku
     """
     layer = Layer()
     _add_days(variables.get(RETENTION_DAYS, "").strip(), f"{file}: {RETENTION_DAYS}" if file else RETENTION_DAYS, layer)
+    for given in (*aggregator_settings(variables), *relay_settings(variables)):
+        origin = f"{file}: {given.variable}" if file else given.variable
+        if given.problem:
+            layer.problems.append(f"{origin}: {given.problem}")
+        else:
+            layer.leaves.append(Leaf(given.path, given.value, origin))
     for name, value in variables.items():
         if not name.startswith(PREFIX) or name in OTHER_VARIABLES or (kubernetes and _SERVICE_LINK.fullmatch(name)):
             continue

@@ -65,10 +65,13 @@ class Kind:
     Attributes:
         name: short, as a column of the settings table shows it.
         allowed: completes the sentence "... is not".
+        items: whether it is a list of things with settings of their own, some of them secret: what is wrong in it is
+            told by its place, and never shown.
     """
 
     name: str
     allowed: str
+    items: bool = False
 
 
 def parse_duration(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
 import anyio.to_thread
@@ -18,6 +19,7 @@ from gateway.auth import Scope, ScopedRoute, route
 from gateway.query.params import first
 from gateway.query.request import read_form
 from gateway.state import Gateway, Phase
+from storage.errors import StorageError
 
 _MODULES = ("server", "store", "distributor", "querier")
 """What /services lists: the parts of Weir that have a life of their own, under the names Loki's users know."""
@@ -43,7 +45,11 @@ async def ready(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Prometheus' text format."""
-    return Response(_gateway(request).metrics.expose(), media_type=CONTENT_TYPE_LATEST)
+    gateway = _gateway(request)
+    if gateway.open_store is not None:
+        with suppress(StorageError):  # what is known of senders stays as it was
+            await gateway.central.look(gateway.open_store)
+    return Response(gateway.metrics.expose(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def buildinfo(request: Request) -> Response:
@@ -134,8 +140,8 @@ def admin_routes() -> list[ScopedRoute]:
     return [
         route("/ready", ready, ["GET"], Scope.OPEN),
         route("/health", health, ["GET"], Scope.OPEN),
-        route("/metrics", metrics, ["GET"], Scope.OPEN),
-        route("/loki/api/v1/status/buildinfo", buildinfo, ["GET"], Scope.OPEN),
+        route("/metrics", metrics, ["GET"], Scope.STATUS),
+        route("/loki/api/v1/status/buildinfo", buildinfo, ["GET"], Scope.STATUS, by_tenant=True),
         route("/config", settings, ["GET"], Scope.ADMIN),
         route("/flush", flush, ["GET", "POST"], Scope.ADMIN),
         route("/weir/v1/compact", compact, ["POST"], Scope.ADMIN),

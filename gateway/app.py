@@ -10,6 +10,7 @@ from gateway import auth
 from gateway.admin import admin_routes
 from gateway.auth import ScopedRoute, SocketRoute, route
 from gateway.deletes import delete_routes
+from gateway.description import description_routes
 from gateway.export.routes import export_routes
 from gateway.middleware import Requests
 from gateway.patterns.routes import pattern_routes
@@ -17,6 +18,7 @@ from gateway.push.log import log
 from gateway.push.loki import push
 from gateway.push.otlp import otlp_logs
 from gateway.query.routes import query_routes
+from gateway.relay.routes import relay_routes
 from gateway.state import Gateway
 from gateway.tail.door import tail_routes
 from gateway.websockets import not_found
@@ -36,7 +38,9 @@ def routes() -> list[ScopedRoute]:
         *tail_routes(),
         *delete_routes(),
         *why_routes(),
+        *relay_routes(),
         *admin_routes(),
+        *description_routes(),
     ]
 
 
@@ -58,6 +62,7 @@ class _App(Starlette):
             (method, each.path): each for each in ours if "{" not in each.path for method in each.methods or ()
         }
         self._sockets = {each.path: each for each in ours if isinstance(each, SocketRoute)}
+        self._gate = gateway.gate if gateway.settings.auth.enabled else None
 
     def build_middleware_stack(self) -> ASGIApp:
         """What Starlette calls for every request."""
@@ -68,17 +73,28 @@ class _App(Starlette):
         if scope["type"] == "websocket":
             await self._route_socket(scope, receive, send)
             return
-        if scope["type"] != "http" or (found := self._exact.get((scope["method"], scope["path"]))) is None:
+        if scope["type"] != "http":
             await self.router(scope, receive, send)
             return
-        scope["route"] = found
-        scope["path_params"] = {}
+        found = self._exact.get((scope["method"], scope["path"]))
+        if found is not None:
+            scope["route"] = found
+            scope["path_params"] = {}
+        # Paths that do not exist are no exception: what there is is nobody's business who has no key.
+        if self._gate is not None and (found is None or found.permission is not auth.Scope.OPEN):
+            self._gate.admit(scope, found)
+        if found is None:
+            await self.router(scope, receive, send)
+            return
         await found.app(scope, receive, send)
 
     async def _route_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._sockets.get(scope["path"])
+        if found is not None:
+            scope["route"] = found
+        if self._gate is not None:
+            self._gate.admit(scope, found)
         if found is None:
             await not_found(scope, receive, send)
             return
-        scope["route"] = found
         await found.socket(WebSocket(scope, receive, send))

@@ -1,4 +1,4 @@
-"""Loki's delete API: accepting, listing and cancelling deletes (LOKI.md 1.11), and telling what one would delete.
+"""Loki's delete API: accepting, listing and cancelling deletes, and telling what one would delete.
 
 Times may be written as those of a query; Loki takes seconds of 10 digits and RFC 3339. Parameters may stand in a
 POSTed form too; Loki reads the URL's alone.
@@ -18,7 +18,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth import Scope, ScopedRoute, route, tenant_of
+from gateway.auth import GRANT, Grant, Scope, ScopedRoute, route, tenant_of
 from gateway.query.errors import BadParameter, DeletesDisabled
 from gateway.query.params import Form, first
 from gateway.query.pool import Ticket
@@ -122,8 +122,8 @@ def generation_of(records: Iterable[DeleteRecord]) -> str:
 def delete_routes() -> list[ScopedRoute]:
     """Routes of this module."""
     return [
-        route("/loki/api/v1/delete", deletes, ["DELETE", "GET", "POST", "PUT"], Scope.ADMIN),
-        route("/loki/api/v1/cache/generation_numbers", generation, ["GET"], Scope.ADMIN),
+        route("/loki/api/v1/delete", deletes, ["DELETE", "GET", "POST", "PUT"], Scope.ADMIN, by_tenant=True),
+        route("/loki/api/v1/cache/generation_numbers", generation, ["GET"], Scope.ADMIN, by_tenant=True),
     ]
 
 
@@ -277,8 +277,11 @@ def _check_interval(text: str, length: int) -> None:
 
 
 def _who(request: Request) -> str:
-    """Who asks, as far as is known: the address, and what the client calls itself."""
+    """Who asks, as far as is known: the address, the key, and what the client calls itself."""
     address = request.client.host if request.client else "-"
+    grant: Grant | None = request.scope.get(GRANT)
+    if grant is not None:
+        address += f" key {grant.key}"
     return f"{address} {request.headers.get('user-agent', '')[:_MOST_AGENT]}".rstrip()
 
 

@@ -1,7 +1,7 @@
 """The one place where an exception becomes a status and a body.
 
 Bodies are plain text, as Loki's. The push door and the admin pages end them with a newline (Go's http.Error), the query
-API does not (LOKI.md 0.2). Two doors have words of their own, and wrap what they raise in `Told`: OTLP answers
+API does not, as in Loki. Two doors have words of their own, and wrap what they raise in `Told`: OTLP answers
 google.rpc.Status messages, POST /log answers JSON.
 """
 
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from gateway.auth import BadTenant, NoTenant, Scope
+from gateway.auth import BadTenant, Forbidden, KeysNotRead, NoTenant, Scope, Unauthenticated
 from gateway.export.places import TooManyExports
 from gateway.push.errors import (
     BadField,
@@ -39,6 +39,8 @@ from gateway.query.errors import (
     UnknownQuery,
     VolumeDisabled,
 )
+from gateway.relay.errors import UnknownBatch, UnknownRelay
+from gateway.relay.way import Loop
 from gateway.state import BodyTooSlow, IngestBusy, NotReady
 from logql.errors import EvaluationError, LogQLError
 from storage.errors import BatchIdConflict, DeleteBegun, StorageError, StorageUnavailable, UnknownDelete
@@ -48,6 +50,9 @@ CLIENT_GONE = 499
 
 RETRY_AFTER = 5
 """Seconds after which to come back, where the error does not say."""
+
+_CHALLENGE = 'Bearer realm="weir", Basic realm="weir", charset="UTF-8"'
+"""How a key can be given (RFC 9110, 11.6.1): a browser asks for a password."""
 
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (MalformedPush, 400),
@@ -65,6 +70,8 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (QueryTimeout, 504),
     (QueryStopped, 422),
     (UnknownQuery, 404),
+    (UnknownRelay, 404),
+    (UnknownBatch, 404),
     (QueryCancelled, CLIENT_GONE),
     (ClientDisconnect, CLIENT_GONE),
     (TooManyQueries, 429),
@@ -72,12 +79,16 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (VolumeDisabled, 404),
     (DeletesDisabled, 403),
     (NoTenant, 401),
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (KeysNotRead, 503),
     (BadTenant, 400),
     (BodyTooSlow, 408),
     (NotReady, 503),
     (IngestBusy, 503),
     (StorageUnavailable, 503),
     (BatchIdConflict, 409),
+    (Loop, 508),
     (UnknownDelete, 404),
     (DeleteBegun, 400),
     (StorageError, 500),
@@ -153,7 +164,9 @@ def failure(error: BaseException, scope: Scope) -> Failure:
     headers = {}
     if status == 503:
         headers["Retry-After"] = str(error.retry_after if isinstance(error, StorageUnavailable) else RETRY_AFTER)
-    ending = "\n" if isinstance(error, NoTenant) else _ending(scope)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = _CHALLENGE
+    ending = "\n" if isinstance(error, NoTenant | Unauthenticated | Forbidden) else _ending(scope)
     return Failure(status, str(error) + ending, headers)
 
 

@@ -374,6 +374,9 @@ STORAGE = (
         "Time by which the clock has jumped ahead and retention does not believe it yet: nothing is removed by it.",
     ),
     Spec("weir_blocks_set_aside", "gauge", "Damaged blocks in quarantine/; their entries are missing in answers."),
+    Spec("weir_archive_files", "gauge", "Segments that left the log and that relays are owed entries of."),
+    Spec("weir_archive_disk_bytes", "gauge", "Bytes of those files."),
+    Spec("weir_archive_lost_records_total", "counter", "Log records that relays were owed and that cannot be read."),
     Spec("weir_reserve_held", "gauge", "1 while the reserve file keeps space for flush and replay."),
     Spec(
         "weir_delete_requests",
@@ -405,6 +408,19 @@ TAIL = (
     ),
 )
 
+EXPORT = (
+    Spec("weir_exports_running", "gauge", "Exports that hold a place (query.max_exports)."),
+    Spec(
+        "weir_exports_total",
+        "counter",
+        "Exports that ended: `complete`; `left`, the client went or took nothing for 5 minutes; `stopped` by somebody; "
+        "`failed`.",
+        ("outcome",),
+    ),
+    Spec("weir_export_lines_total", "counter", "Records of exports that ended."),
+    Spec("weir_export_bytes_total", "counter", "Bytes sent by exports, compressed where they are."),
+)
+
 PATTERNS = (
     Spec(
         "weir_pattern_lines_total",
@@ -418,6 +434,18 @@ PATTERNS = (
     Spec("weir_pattern_clusters", "gauge", "Patterns in memory that take lines."),
     Spec("weir_pattern_evicted_clusters_total", "counter", "Patterns that had to make room for others."),
     Spec("weir_pattern_cpu_seconds_total", "counter", "CPU time spent on patterns of lines."),
+)
+
+NOTIFY = (
+    Spec("weir_alerts", "gauge", "1 for each thing that is wrong now, as notifiers are told.", ("alert",)),
+    Spec(
+        "weir_notifications_total",
+        "counter",
+        "Notices to notifiers: `sent`; `failed`, tries that are made again; `rejected`, never to be taken; `dropped`, "
+        "no room for them.",
+        ("notifier", "outcome"),
+    ),
+    Spec("weir_notifications_waiting", "gauge", "Notices that a notifier has not taken yet.", ("notifier",)),
 )
 
 FORWARD = (
@@ -459,7 +487,124 @@ FORWARD = (
     Spec("weir_forward_buffered_bytes", "gauge", "Bytes of Fluent Forward's messages that have come in part."),
 )
 
-ALL = HTTP + PUSH + FORWARD + QUERY + TAIL + STORAGE + PATTERNS
+AUTH = (
+    Spec(
+        "weir_auth_failures_total",
+        "counter",
+        "Requests, and connections of Fluent Forward, that were not let in.",
+        ("door", "reason"),
+    ),
+    Spec("weir_auth_keys", "gauge", "Keys that are good now; 0 while auth.enabled is off."),
+    Spec(
+        "weir_auth_keys_last_read_successful",
+        "gauge",
+        "1 while the keys are those of control.db, 0 when it cannot be read and the last ones stay in force.",
+    ),
+    Spec(
+        "weir_tls_last_reload_successful",
+        "gauge",
+        "1 while certificates are those of their files, 0 when what these hold now cannot be used.",
+    ),
+    Spec("weir_tls_changed_timestamp_seconds", "gauge", "When certificates were last read, 0 without TLS."),
+)
+
+RELAY = (
+    Spec("weir_relay_archived_batches_total", "counter", "Batches that the relay's destination has.", ("relay",)),
+    Spec("weir_relay_archived_records_total", "counter", "Entries that the relay's destination has.", ("relay",)),
+    Spec("weir_relay_removed_records_total", "counter", "Entries that a relay gave up.", ("relay",)),
+    Spec(
+        "weir_relay_refused_batches",
+        "gauge",
+        "Batches that the destination will never take; they are set aside until somebody decides.",
+        ("relay",),
+    ),
+    Spec("weir_relay_refused_records", "gauge", "Entries of those batches.", ("relay",)),
+    Spec("weir_relay_backlog_records", "gauge", "Entries that the relay has yet to send.", ("relay",)),
+    Spec("weir_relay_backlog_bytes", "gauge", "Bytes of their lines.", ("relay",)),
+    Spec("weir_relay_backlog_disk_bytes", "gauge", "Bytes of log and archive that are kept for them.", ("relay",)),
+    Spec("weir_relay_backlog_age_seconds", "gauge", "Time since the oldest of them came in.", ("relay",)),
+    Spec("weir_relay_batch_size", "gauge", "Entries that a batch may have now.", ("relay",)),
+    Spec("weir_relay_batch_size_target", "gauge", "Entries that a batch may have at best.", ("relay",)),
+    Spec("weir_relay_consecutive_failures", "gauge", "Tries that failed since the last that did not.", ("relay",)),
+    Spec("weir_relay_retries_total", "counter", "Tries that failed.", ("relay",)),
+    Spec(
+        "weir_relay_deduplicated_batches_total",
+        "counter",
+        "Batches that the destination had already when they were sent again.",
+        ("relay",),
+    ),
+    Spec(
+        "weir_relay_last_success_timestamp_seconds",
+        "gauge",
+        "When a batch was last taken, as a Unix time; 0: not since the start.",
+        ("relay",),
+    ),
+)
+
+CENTRAL = (
+    Spec(
+        "weir_instance_batches_total",
+        "counter",
+        "Batches that another server sent, each once, at all times. `instance_name` is that server's setting: "
+        "Prometheus has its own use for a label `instance`.",
+        ("instance_name", "tenant"),
+    ),
+    Spec("weir_instance_records_total", "counter", "Entries of those batches.", ("instance_name", "tenant")),
+    Spec(
+        "weir_instance_last_received_timestamp_seconds",
+        "gauge",
+        "When the last of those batches came, as a Unix time.",
+        ("instance_name", "tenant"),
+    ),
+)
+
+COLLECTOR = (
+    Spec("weir_collector_running", "gauge", "1 while the collector follows files."),
+    Spec("weir_collector_files", "gauge", "Files that are followed."),
+    Spec(
+        "weir_collector_backlog_bytes",
+        "gauge",
+        "Bytes of these files that are not read yet, as they are on disk; a packed file counts as a whole.",
+    ),
+    Spec("weir_collector_read_bytes_total", "counter", "Bytes of files that were read, unpacked."),
+    Spec("weir_collector_lines_total", "counter", "Lines, or records of several lines, put into batches."),
+    Spec("weir_collector_batches_total", "counter", "Batches that were acknowledged."),
+    Spec(
+        "weir_collector_deduplicated_batches_total",
+        "counter",
+        "Acknowledged batches that were stored before: sent again after a stop.",
+    ),
+    Spec(
+        "weir_collector_refused_lines_total",
+        "counter",
+        "Lines that were refused, as far as the server says how many.",
+    ),
+    Spec(
+        "weir_collector_retries_total",
+        "counter",
+        "Batches that have to be sent again: `busy` (429, 503), `refused` (another status), `unreachable`.",
+        ("reason",),
+    ),
+    Spec("weir_collector_unsent_batches", "gauge", "Batches on disk that are not acknowledged yet."),
+    Spec("weir_collector_rotations_total", "counter", "Files that were renamed, packed, copied or begun anew."),
+    Spec(
+        "weir_collector_lost_files_total",
+        "counter",
+        "Files that were gone when they were looked for, perhaps before they were read to their end.",
+    ),
+    Spec(
+        "weir_collector_errors_total",
+        "counter",
+        "Files that could not be read, and writes of the collector's state that failed.",
+    ),
+    Spec(
+        "weir_collector_last_acknowledged_timestamp_seconds",
+        "gauge",
+        "When the last batch was acknowledged, as a Unix time; 0: not since the start.",
+    ),
+)
+
+ALL = HTTP + AUTH + PUSH + FORWARD + COLLECTOR + QUERY + TAIL + EXPORT + STORAGE + PATTERNS + NOTIFY + RELAY + CENTRAL
 
 
 def markdown_table() -> str:

@@ -6,6 +6,7 @@ One registry a server, nothing global. Label children are looked up once and kep
 from __future__ import annotations
 
 import platform
+import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,19 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from config import Settings
 from gateway.metric_families import family, histogram_family
 from gateway.metric_names import ALL, Spec
+from gateway.metrics_auth import auth_families
+from gateway.metrics_collect import collector_families
+from gateway.metrics_export import export_families
 from gateway.metrics_forward import forward_families
+from gateway.metrics_notify import notify_families
 from gateway.metrics_patterns import pattern_families
+from gateway.metrics_relay import relay_families
 from gateway.metrics_storage import storage_families
 from gateway.metrics_tail import tail_families
+from gateway.relay.central import instance_families
 from gateway.state import Gateway, Phase
 from logql import Stats
 from storage.batch import I64
@@ -34,6 +42,7 @@ _ENCODINGS = {"", "snappy", "gzip", "deflate", "zstd", "lz4"}
 _MAX_CLIENTS = 100
 """Distinct User-Agent products told apart: the header is anybody's to write, a label value stays for ever."""
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+_HOUR = 3_600_000_000_000
 _MAX_LAG_MS = 1_000_000_000
 """A push whose newest entry is older is a backfill and says nothing about how far a client is behind (Loki)."""
 
@@ -47,6 +56,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self.version = version
         self.connections = 0
+        self._retention_hours: Callable[[str], str] = lambda _tenant: ""
         self._clients: set[str] = set()
         self._push_stats: Tally[tuple[str, ...]] = Tally()
         self._zero_streams: Tally[tuple[str, ...]] = Tally()
@@ -82,6 +92,7 @@ class Metrics:
 
     def attach(self, gateway: Gateway) -> None:
         """Adds what is read from the gateway and its store when /metrics is asked for."""
+        self._retention_hours = lambda tenant: retention_hours(gateway.settings, tenant)
         self.registry.register(_GatewayCollector(gateway, self))
 
     def expose(self) -> bytes:
@@ -222,8 +233,9 @@ class Metrics:
         door: str = "loki",
     ) -> None:
         """Lines were refused."""
-        self._discarded_lines(reason, tenant, "", "", door).inc(lines)
-        self._discarded_bytes(reason, tenant, "", "", door).inc(bytes)
+        hours = self._retention_hours(tenant)
+        self._discarded_lines(reason, tenant, hours, "", door).inc(lines)
+        self._discarded_bytes(reason, tenant, hours, "", door).inc(bytes)
 
     def mutated(self, reason: str, tenant: str, lines: int, bytes: int) -> None:  # noqa: A002 - as above
         """Lines were changed; `bytes` were cut off."""
@@ -278,8 +290,9 @@ class Metrics:
             # No stream is internal and no policy exists; both labels are there because Loki's dashboards name them.
             lines[tenant, "false", "", door] += pushed.lines
             old_lines[(tenant,)] += pushed.lines
-            total[tenant, "", "false", "", door] += pushed.bytes
-            metadata[tenant, "", "false", "", door] += pushed.metadata_bytes
+            hours = self._retention_hours(tenant)
+            total[tenant, hours, "false", "", door] += pushed.bytes
+            metadata[tenant, hours, "false", "", door] += pushed.metadata_bytes
         yield family(_SPECS["weir_push_requests_total"], requests)
         yield family(_SPECS["loki_distributor_lag_ms_total"], lags)
         yield family(_SPECS["loki_distributor_lines_received_total"], lines)
@@ -305,6 +318,13 @@ class _Pushed:
     bytes: int = 0
     metadata_bytes: int = 0
     lag: int | None = None
+
+
+def retention_hours(settings: Settings, tenant: str) -> str:
+    """Whole hours that a tenant's entries are kept, rules of single streams apart; "" for ever (as Loki)."""
+    own = settings.limits_for(tenant).retention_period
+    period = settings.retention.period if own is None else own
+    return str(period // _HOUR) if period else ""
 
 
 def _children(metric: Counter | Histogram, spec: Spec) -> Callable[..., Any]:
@@ -346,11 +366,17 @@ class _GatewayCollector(Collector):
         yield _gauge("loki_runtime_config_last_reload_successful", {(): int(gateway.overrides.is_good)})
         yield _gauge("weir_overrides_changed_timestamp_seconds", {(): gateway.overrides.changed})
         yield from metrics.plain()
+        yield from auth_families(gateway)
         yield from forward_families(gateway.forward)
+        yield from collector_families(gateway.collector)
         yield from pattern_families(gateway.patterns.figures())
         yield from tail_families(gateway.tails.figures)
+        yield from relay_families(gateway.relays.known(), time.time_ns())
+        yield from export_families(gateway.exports)
+        yield from notify_families(gateway.alerts)
         if gateway.open_store is not None:
             yield from storage_families(gateway.open_store.figures())
+        yield from instance_families(gateway.central.instances)
 
 
 def _gauge(name: str, values: Mapping[tuple[str, ...], float]) -> Metric:

@@ -66,6 +66,9 @@ def storage_families(figures: Figures) -> Iterator[Metric]:
         "weir_block_bytes": figures.block_disk_bytes,
         "weir_retention_clock_ahead_seconds": figures.clock_ahead / 1e9,
         "weir_blocks_set_aside": figures.blocks_set_aside,
+        "weir_archive_files": figures.archive_files,
+        "weir_archive_disk_bytes": figures.archive_disk_bytes,
+        "weir_archive_lost_records_total": figures.lost_records,
         "weir_reserve_held": int(figures.reserve_held),
     }
     for name, value in plain.items():

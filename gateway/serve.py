@@ -28,17 +28,24 @@ from config import Settings
 from gateway import logs
 from gateway.allocator import give_back_code_of, keep_freed_memory
 from gateway.app import create_app
+from gateway.auth.watch import KeyWatch
+from gateway.collect.inside import Inside
+from gateway.exposure import warn_if_open
 from gateway.forward.intake import Mapper
 from gateway.forward.listener import ForwardListener, Sockets, open_sockets
 from gateway.forward.mapping import compile_rules, map_entries
 from gateway.listener import CannotListen, Listener, bind, url_of
 from gateway.logs import event
 from gateway.metrics import Metrics
+from gateway.notify.watch import StateWatch
 from gateway.overrides import OverridesSource, OverridesWatch
 from gateway.push.streams import TenantStreams
 from gateway.query.pool import QueryPool
+from gateway.relay.build import build_relays
 from gateway.state import ByteBudget, Gateway, Phase
 from gateway.store_options import store_options
+from gateway.tls import BadTls, Tls, TlsWatch, http_tls
+from gateway.tls_accept import Handshakes
 from logql import parse
 from storage import ReplayProgress, Store, open_store
 from storage.errors import StorageError
@@ -54,6 +61,12 @@ YOUNG_OBJECTS = 10_000
 
 PROGRESS_EVERY = 5.0
 """Seconds between log lines of a long replay."""
+
+COLLECTOR_WAIT = 5.0
+"""Seconds that batches of the collector under way get to be stored at a stop; the next start sends the others."""
+
+NOTIFIERS_WAIT = 2.0
+"""Seconds that notices under way get to arrive at a stop; the next start tells the others."""
 
 _NS_PER_SECOND = 1_000_000_000
 
@@ -81,10 +94,11 @@ def serve(settings: Settings, notes: Sequence[str] = (), overrides: OverridesSou
     logs.configure(settings.log.level, settings.log.format, metrics.logged)
     _tune()
     try:
+        tls = http_tls(settings)
         with bind(settings) as bound, open_sockets(settings) or nullcontext() as forward, asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(_on_loop_error)
-            return runner.run(_Server(settings, metrics, bound, forward, notes, overrides).run())
-    except CannotListen as error:
+            return runner.run(_Server(settings, metrics, bound, tls, forward, notes, overrides).run())
+    except (CannotListen, BadTls) as error:
         event(_log, logging.ERROR, str(error))
         return 1
 
@@ -127,6 +141,12 @@ def _mapper(settings: Settings) -> Mapper:
     return partial(map_entries, rules=compile_rules(settings.forward.mapping, settings.limits))
 
 
+def _bound_mapper(settings: Settings) -> Mapper:
+    """For senders whose keys are for one tenant: what an entry names has no say."""
+    mapping = settings.forward.mapping.model_copy(update={"tenant_key": "", "tenant_option": ""})
+    return partial(map_entries, rules=compile_rules(mapping, settings.limits))
+
+
 async def _first_of(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
@@ -139,13 +159,14 @@ class _Server:
         settings: Settings,
         metrics: Metrics,
         bound: socket.socket,
+        tls: Tls | None,
         forward: Sockets | None,
         notes: Sequence[str],
         overrides: OverridesSource | None,
     ) -> None:
         self._settings = settings
         self._notes = notes
-        self._url = url_of(bound)
+        self._url = url_of(bound, "http" if tls is None else "https")
         server = settings.server
         self._gateway = Gateway(
             settings=settings,
@@ -155,11 +176,18 @@ class _Server:
             ingest=ByteBudget(server.ingest_in_flight, server.push_wait / _NS_PER_SECOND),
         )
         self._overrides = OverridesWatch(self._gateway, overrides) if overrides is not None else None
+        self._gateway.relays = build_relays(settings, metrics.version)
         metrics.attach(self._gateway)
-        self._listener = Listener(create_app(self._gateway), settings, metrics, bound)
+        self._gateway.tls = [one for one in (tls, forward.tls if forward is not None else None) if one is not None]
+        self._tls = TlsWatch(self._gateway.tls) if self._gateway.tls else None
+        self._keys = KeyWatch(self._gateway) if settings.auth.enabled else None
+        handshakes = Handshakes(tls, self._gateway) if tls is not None else None
+        self._listener = Listener(create_app(self._gateway), settings, metrics, bound, handshakes)
+        self._collector = Inside(self._gateway)
         self._forward: ForwardListener | None = None
         if forward is not None:
-            self._forward = ForwardListener(self._gateway, forward, _mapper(settings))
+            self._forward = ForwardListener(self._gateway, forward, _mapper(settings), _bound_mapper(settings))
+        self._watching: asyncio.Future[None] | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._progress_logged = time.monotonic()
@@ -168,8 +196,8 @@ class _Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        if self._overrides is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._overrides.ask)
+        if self._overrides is not None or self._tls is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._on_hup)
         await self._listener.start()
         opening = self._open_store()
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -179,7 +207,7 @@ class _Server:
                 if (error := opening.result().error) is not None:
                     return self._refused(error)
                 await self._ready(opening.result().store)
-                with self._watched_overrides():
+                with self._watched_overrides(), self._watched_access():
                     await stopping
             return await self._end(opening)
         finally:
@@ -197,9 +225,31 @@ class _Server:
         finally:
             watching.cancel()
 
+    @contextmanager
+    def _watched_access(self) -> Iterator[None]:
+        """Keys and certificates are read again when they change, for the time of the block."""
+        some = []
+        if self._keys is not None:
+            some.append(asyncio.ensure_future(self._keys.run()))
+        if self._tls is not None:
+            some.append(asyncio.ensure_future(self._tls.run(self._settings.tls.reload_period)))
+        try:
+            yield
+        finally:
+            for watching in some:
+                watching.cancel()
+
+    def _on_hup(self) -> None:
+        """Files are read again, whether or not they look changed."""
+        if self._overrides is not None:
+            self._overrides.ask()
+        if self._tls is not None:
+            self._tls.ask()
+
     def _on_signal(self) -> None:
         if self._stop.is_set():
             self._hurry.set()
+            self._gateway.relays.hurry()
         self._stop.set()
 
     def _open_store(self) -> asyncio.Future[Opened]:
@@ -242,9 +292,25 @@ class _Server:
 
     async def _ready(self, store: Store | None) -> None:
         assert store is not None
+        if self._keys is not None:
+            await self._keys.start()
+        await self._gateway.alerts.start(self._settings.data_dir)
+        # Before the first push: what a new relay is to send begins where it is subscribed.
+        await self._gateway.relays.start(store, self._gateway.alerts)
+        self._gateway.alerts.keep_relays(relay.name for relay in self._gateway.relays.known())
         self._gateway.opened(store)
+        watch = StateWatch(self._gateway.alerts, self._settings.data_dir)
+        self._watching = asyncio.ensure_future(watch.run(store.condition))
         if self._forward is not None:
             await self._forward.start()
+        self._collector.start()
+        forward = self._forward
+        warn_if_open(
+            self._settings,
+            self._url,
+            forward.address if forward is not None else None,
+            forward_certificates=forward is not None and forward.wants_certificates,
+        )
         for note in self._notes:
             event(_log, logging.WARNING, note)  # not INFO: a Loki file often says log_level: warn
         replay = store.figures().replay
@@ -271,8 +337,14 @@ class _Server:
         event(_log, logging.INFO, "stopping", requests=len(gateway.requests))
         gateway.tails.stop()
         deadline = time.monotonic() + self._settings.server.shutdown_timeout / _NS_PER_SECOND
+        await self._collector.stop(min(COLLECTOR_WAIT, deadline - time.monotonic()))
+        relays = asyncio.ensure_future(gateway.relays.stop(deadline - time.monotonic()))
         was_cut = await self._drain(deadline)
+        await relays
+        if self._watching is not None:
+            self._watching.cancel()
         code = await self._close_store(opening, deadline)
+        await gateway.alerts.stop(NOTIFIERS_WAIT)
         gateway.queries.close()
         gateway.exports.close()
         event(_log, logging.INFO, "stopped", cut=was_cut)
@@ -318,6 +390,8 @@ class _Server:
         store = opening.result().store
         if store is None:
             return self._refused(opening.result().error or RuntimeError("no store"))
+        if self._keys is not None:
+            await asyncio.to_thread(self._keys.close)
         await asyncio.to_thread(self._gateway.patterns.close)
         try:
             await asyncio.to_thread(store.close)

@@ -12,23 +12,28 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from config.settings import Settings
-from gateway.auth import Scope, ScopedRoute
+from gateway.auth import Gate, Muffled, Scope, ScopedRoute
+from gateway.collect.figures import CollectorFigures
 from gateway.commits import Commits
 from gateway.export.places import Places
 from gateway.forward.figures import ForwardFigures
+from gateway.notify import Alerts
 from gateway.patterns.book import PatternBook
 from gateway.query.pool import QueryPool
 from gateway.query.running import RunningQueries
 from gateway.query.shared import SharedRuns
 from gateway.query.slow import SlowQueries
 from gateway.rejected.journal import Journal
+from gateway.relay.central import Central
+from gateway.relay.relays import Relays
 from gateway.tail.tails import Tails
+from gateway.tls import Tls
 from gateway.turns import Turns
 from logql.result_cache import ResultCache
 from logql.source import Matcher, Source
 from storage.batch import Batch, Labels
 from storage.errors import CorruptBlock, StorageError
-from storage.figures import Figures
+from storage.figures import Condition, Figures
 
 if TYPE_CHECKING:
     from gateway.metrics import Metrics
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
         DeleteRecord,
         Grouping,
         IndexStats,
+        Instance,
         Receipt,
         RetentionOptions,
         Shard,
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
         Volume,
         Watcher,
     )
+    from storage.outbox.outbox import Outbox
     from storage.patterns import BlockPatterns
 
 
@@ -147,8 +154,18 @@ class LogStore(ReadStore, Protocol):
     def close(self) -> None:
         """Syncs and closes; blocking."""
 
+    def condition(self) -> Condition:
+        """What may be wrong with storage now."""
+
     def figures(self) -> Figures:
         """What storage counts about itself."""
+
+    def instances(self) -> list[Instance]:
+        """What each server that passes batches on has brought each tenant; blocking."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The log as relays read it."""
 
 
 class Phase(StrEnum):
@@ -302,6 +319,7 @@ class Gateway:
         commits: decoded pushes on their way to the store.
         turns: small pushes that are decoded together.
         forward: what the Fluent Forward door counts.
+        collector: what the collector of this server counts.
         results: of metric queries over blocks, kept for the next.
         runs: queries at work that others may wait for.
         running: queries that wait or are at work.
@@ -311,6 +329,12 @@ class Gateway:
         tails: live tails.
         overrides: how reading the limits of tenants again went.
         exports: places for exports.
+        relays: what is sent on to others.
+        central: who sends to this server.
+        alerts: what is wrong now, and who is told.
+        gate: the keys in force, and whom they let in.
+        tls: of the doors that speak it.
+        not_let_in: how often the log says of one client that it was not let in.
     """
 
     settings: Settings
@@ -324,6 +348,7 @@ class Gateway:
     commits: Commits = field(default_factory=Commits)
     turns: Turns[Any] = field(default_factory=Turns)
     forward: ForwardFigures = field(default_factory=ForwardFigures)
+    collector: CollectorFigures = field(default_factory=CollectorFigures)
     results: ResultCache = field(init=False)
     runs: SharedRuns[Any] = field(default_factory=SharedRuns)
     running: RunningQueries = field(default_factory=RunningQueries)
@@ -333,6 +358,12 @@ class Gateway:
     tails: Tails = field(default_factory=Tails)
     overrides: OverridesFigures = field(default_factory=OverridesFigures)
     exports: Places = field(init=False)
+    relays: Relays = field(default_factory=lambda: Relays(()))
+    central: Central = field(default_factory=Central)
+    alerts: Alerts = field(init=False)
+    gate: Gate = field(default_factory=Gate)
+    tls: list[Tls] = field(default_factory=list)
+    not_let_in: Muffled = field(default_factory=Muffled)
     _store: LogStore | None = None
 
     def __post_init__(self) -> None:
@@ -340,6 +371,7 @@ class Gateway:
         self.results = ResultCache(self.settings.query.result_cache_bytes)
         self.patterns = PatternBook(self.settings.patterns)
         self.exports = Places(self.settings.query.max_exports)
+        self.alerts = Alerts(self.settings.notify, self.settings.instance_name)
 
     @property
     def store(self) -> LogStore:

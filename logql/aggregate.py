@@ -1,4 +1,4 @@
-"""Vector aggregations: sum, topk and their like, over the vectors of many steps at once (LOKI.md 4.5)."""
+"""Vector aggregations: sum, topk and their like, over the vectors of many steps at once, as in Loki."""
 
 from __future__ import annotations
 

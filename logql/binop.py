@@ -1,4 +1,4 @@
-"""Binary operations between vectors, and between vectors and a number (LOKI.md 4.6)."""
+"""Binary operations between vectors, and between vectors and a number, as in Loki."""
 
 from __future__ import annotations
 

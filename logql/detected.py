@@ -1,4 +1,4 @@
-"""What fields the entries of a log query have: names, types, how many values, how to get at them (LOKI.md 1.9).
+"""What fields the entries of a log query have: names, types, how many values, how to get at them, as in Loki.
 
 Structured metadata, the labels that the query sets itself, and what lines say when they are read as JSON or logfmt.
 """

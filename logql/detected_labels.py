@@ -1,4 +1,4 @@
-"""Which stream labels are worth showing to somebody who looks around (LOKI.md 1.9)."""
+"""Which stream labels are worth showing to somebody who looks around, as in Loki."""
 
 from __future__ import annotations
 

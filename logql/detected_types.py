@@ -1,4 +1,4 @@
-"""What a value looks like: the types of detected fields, tried in Loki's order (LOKI.md 1.9)."""
+"""What a value looks like: the types of detected fields, tried in Loki's order."""
 
 from __future__ import annotations
 

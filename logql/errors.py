@@ -8,7 +8,7 @@ class LogQLError(Exception):
 
 
 class ParseError(LogQLError):
-    """The query is not LogQL, or no valid query. Its text has Loki's form (LOKI.md 3.4).
+    """The query is not LogQL, or no valid query. Its text has Loki's form.
 
     Attributes:
         message: what is wrong, without the position.
@@ -51,7 +51,7 @@ class LimitError(LogQLError):
 
 
 class PipelineError(LogQLError):
-    """A sample of a metric query still has `__error__` (LOKI.md 4.7).
+    """A sample of a metric query still has `__error__`, as in Loki.
 
     Attributes:
         error: the value of `__error__`.

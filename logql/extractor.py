@@ -1,4 +1,4 @@
-"""What a range aggregation makes of one entry: the value of its sample, and the labels (LOKI.md 3.6, 4.4)."""
+"""What a range aggregation makes of one entry: the value of its sample, and the labels, as in Loki."""
 
 from __future__ import annotations
 

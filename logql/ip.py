@@ -1,4 +1,4 @@
-"""ip("..."): addresses, CIDR blocks and ranges, and finding addresses in a line (LOKI.md 3.5)."""
+"""ip("..."): addresses, CIDR blocks and ranges, and finding addresses in a line, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a regex means in a label filter: mostly the regex anchored at both ends, but not always (LOKI.md 3.7).
+"""What a regex means in a label filter: mostly the regex anchored at both ends, but not always, as in Loki.
 
 Loki rewrites simple regexes to plain searches. Rewriting a literal beside `.*` or beside alternatives, it forgets that
 the regex of a label filter is anchored: `f.*` finds every value with an f in it (recorded answers show it), and

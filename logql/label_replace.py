@@ -1,4 +1,4 @@
-"""label_replace: a label made from another one by a regex (LOKI.md 4.6)."""
+"""label_replace: a label made from another one by a regex, as in Loki."""
 
 from __future__ import annotations
 

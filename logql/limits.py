@@ -1,4 +1,4 @@
-"""Limits that a query is checked against, with Loki's texts (LOKI.md 4.9)."""
+"""Limits that a query is checked against, with Loki's texts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _go_on() -> None:
 def aligned(start: int, end: int, step: int) -> tuple[int, int]:
     """A range as Loki evaluates it: start moved down and end up to multiples of the step since the epoch.
 
-    Its query frontend does so before it splits a query (LOKI.md 4.1), so a point may stand after the asked end.
+    Its query frontend does so before it splits a query, so a point may stand after the asked end.
     """
     return start - start % step, end + -end % step
 
@@ -286,7 +286,7 @@ def _plan_text(node: RangeAggregation, extractor: Extractor, *, countable: bool)
 
 
 def _absent_labels(node: RangeAggregation) -> Labels:
-    """The labels that `=` matchers name, less those that another matcher names too (LOKI.md 4.1)."""
+    """The labels that `=` matchers name, less those that another matcher names too, as in Loki."""
     matchers = node.range.log.matchers
     named = [matcher.name for matcher in matchers]
     return tuple(

@@ -1,4 +1,4 @@
-"""Flat chains of operators -> trees: what binds tighter (LOKI.md 3.2), and the folding of two numbers to one."""
+"""Flat chains of operators -> trees: what binds tighter (as in Loki), and the folding of two numbers to one."""
 
 from __future__ import annotations
 

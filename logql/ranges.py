@@ -1,4 +1,4 @@
-"""Range aggregations: windows laid over samples, and what they become (LOKI.md 4.4)."""
+"""Range aggregations: windows laid over samples, and what they become, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The entries that a log query keeps while it reads on: candidates in answer order, merged unit by unit.
 
 Answer order is (ts, stream id, arrival): all ascending for FORWARD, ts and arrival descending for BACKWARD. Of entries
-with equal times those of the smaller stream id come first in both directions (LOKI.md 4.2, and a recorded answer).
+with equal times those of the smaller stream id come first in both directions (Loki's rule, and a recorded answer).
 LOKI-DIFF(9): within a stream the arrival decides always; of one recorded tie Loki has another order in one window.
 """
 
@@ -78,7 +78,7 @@ def settled(candidates: Candidates, bound: int, direction: Direction) -> int:
 
 
 def thin(ts: I64, interval: int) -> I64:
-    """Places of the entries that stay when two must be `interval` ns (> 0) apart (LOKI.md 4.3).
+    """Places of the entries that stay when two must be `interval` ns (> 0) apart, as in Loki.
 
     Args:
         ts: int64[n], ns, in answer order.

@@ -1,4 +1,4 @@
-"""Samples: what a range aggregation makes of log lines before windows are laid over them (LOKI.md 3.6, 4.4).
+"""Samples: what a range aggregation makes of log lines before windows are laid over them, as in Loki.
 
 The general way, entry by entry; `counts.py` has the one for counts, which most queries are.
 """

@@ -1,4 +1,4 @@
-"""Text -> tokens, in the way of Go's text/scanner, whose quirks users see as positions and messages (LOKI.md 3.1)."""
+"""Text -> tokens, in the way of Go's text/scanner, whose quirks users see as positions and messages, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokens of LogQL: names, order and spelling, which Loki's error texts depend on (LOKI.md 3.1, 3.4)."""
+"""The tokens of LogQL: names, order and spelling, which Loki's error texts depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that a query must keep beyond its grammar and that are known before data is read (LOKI.md 3.3)."""
+"""Rules that a query must keep beyond its grammar and that are known before data is read, as in Loki."""
 
 from __future__ import annotations
 

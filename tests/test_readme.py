@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
-from tests.server import ServerProcess, running_server
+from tests.server import ServerProcess, running_server, wait_until
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -68,6 +69,33 @@ def test_a_line_by_hand_is_taken_and_the_server_is_well(server: ServerProcess) -
     assert '"status":"ok","service":"weir"' in answer
     found = run(server, ".venv/bin/weir query '{service_name=\"backup\"}' --since 1h --addr http://127.0.0.1:3100")
     assert "disk is 91 % full" in found
+
+
+def test_what_comes_in_is_passed_on(server: ServerProcess, tmp_path: Path) -> None:
+    names, _, command = blocks("sh")[4].partition(".venv/bin/weir serve")
+    env = dict(re.findall(r"(\w+)=(\S+)", names))
+    assert env["UPSTREAM_SERVER"] == "https://central.example.com"
+    arguments = command.split()
+    assert arguments[::2] == ["--http", "--data-dir", "--forward"]
+    env |= {"UPSTREAM_SERVER": server.url, "UPSTREAM_BATCH_INTERVAL": "100ms"}
+    with running_server(tmp_path / "edge", env=env) as edge:
+        line = json.dumps({"level": "info", "service": "edge", "message": "passed on"})
+        httpx.post(f"{edge.url}/log", content=line).raise_for_status()
+
+        def arrived() -> bool:
+            found = run(server, ".venv/bin/weir query '{service_name=\"edge\"}' --addr http://127.0.0.1:3100")
+            return "passed on" in found
+
+        assert wait_until(arrived)
+
+
+def test_files_are_collected(server: ServerProcess, tmp_path: Path) -> None:
+    found = re.search(r"`(weir collect) /var/log/\*\.log (--to http://127\.0\.0\.1:3100)`", README)
+    assert found is not None
+    (tmp_path / "web.log").write_text("collected from a file\n")
+    run(server, f".venv/bin/{found[1]} '{tmp_path}/*.log' {found[2]} --state {tmp_path}/state --once")
+    answer = run(server, ".venv/bin/weir query '{filename=~\".+\"}' --addr http://127.0.0.1:3100")
+    assert "collected from a file" in answer
 
 
 def test_the_grafana_provisioning_is_yaml_that_grafana_reads() -> None:

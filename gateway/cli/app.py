@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import compact, deletes, export, files, imports, queries, reads, retention, server, volumes, why
+from gateway.cli import (
+    collect,
+    compact,
+    deletes,
+    export,
+    files,
+    imports,
+    keys,
+    notify,
+    queries,
+    reads,
+    relay,
+    retention,
+    server,
+    volumes,
+    why,
+)
 
 app = typer.Typer(
     name="weir",
@@ -22,12 +38,16 @@ _ASK = "Ask a server"
 
 app.command("serve", rich_help_panel=_RUN)(server.serve)
 app.add_typer(server.config_app, name="config", rich_help_panel=_RUN)
+app.add_typer(notify.app, name="notify", rich_help_panel=_RUN)
+app.add_typer(keys.app, name="keys", rich_help_panel=_RUN)
+app.command("collect", rich_help_panel=_RUN)(collect.collect)
 app.command("warmup", rich_help_panel=_RUN)(server.warmup)
 app.command("verify", rich_help_panel=_KEEP)(files.verify)
 app.command("backup", rich_help_panel=_KEEP)(files.backup)
 app.command("restore", rich_help_panel=_KEEP)(files.restore)
 app.command("compact", rich_help_panel=_KEEP)(compact.compact)
 app.command("retention", rich_help_panel=_KEEP)(retention.retention)
+app.add_typer(relay.app, name="relay", rich_help_panel=_KEEP)
 app.command("query", rich_help_panel=_ASK)(reads.query)
 app.command("labels", rich_help_panel=_ASK)(reads.labels)
 app.command("series", rich_help_panel=_ASK)(reads.series)

@@ -11,11 +11,13 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, OrgId
 from gateway.cli.output import Form, Printer, local_time
 from gateway.client import BadArgument, Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.deletes import Deletes, Deletion, Matching
 from gateway.client.times import SECOND, parse_duration, time_window
 
@@ -47,6 +49,7 @@ class ListForm(StrEnum):
 
 
 @app.command("lines")
+@with_access
 def lines(
     selector: Annotated[
         str | None,
@@ -93,6 +96,7 @@ def lines(
     ] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Delete what a log query finds, of the lines that there are now.
 
@@ -110,7 +114,7 @@ def lines(
     """
     with exit_codes():
         query, start, end = _window(selector, since, from_, to, older_than, time.time_ns())
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             deletes = Deletes(connection)
             printer = Printer(Form.RAW, _notice)
             if dry_run:
@@ -122,6 +126,7 @@ def lines(
 
 
 @app.command("list")
+@with_access
 def list_(
     *,
     output: Annotated[
@@ -133,6 +138,7 @@ def list_(
     cancelled: Annotated[bool, typer.Option("--all", help="Also those that were called off.")] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print deletes and how far they are, oldest first.
 
@@ -143,7 +149,7 @@ def list_(
     ```
     """
     with exit_codes():
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             found = Deletes(connection).all(cancelled=cancelled)
         printer = Printer(Form.RAW, _notice)
         if output is ListForm.JSONL:
@@ -153,6 +159,7 @@ def list_(
 
 
 @app.command("cancel")
+@with_access
 def cancel(
     request_id: Annotated[str, typer.Argument(metavar="ID", help="Of the delete.", show_default=False)],
     *,
@@ -161,6 +168,7 @@ def cancel(
     ] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Call a delete off: its lines are seen again.
 
@@ -169,7 +177,7 @@ def cancel(
     weir delete cancel 01K3M9Z2T6Q8R4V0X1Y5W7N9PB
     ```
     """
-    with exit_codes(), Connection(addr, org_id) as connection:
+    with exit_codes(), Connection(addr, org_id, access=access) as connection:
         Deletes(connection).cancel(request_id, force=force)
 
 

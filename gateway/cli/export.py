@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import Exit, exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.export_file import File, Note, Screen, Target, note_path, read_note
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.client import BadArgument, Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.export import Part, Wanted
 from gateway.client.export import export as exported
 from gateway.client.times import time_window
@@ -32,6 +34,7 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+@with_access
 def export(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A log query.", show_default=False)],
     since: Since = "1h",
@@ -68,6 +71,7 @@ def export(
     backward: Annotated[bool, typer.Option("--backward", help="Newest first.")] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Write all log lines that a query finds, oldest first, however many.
 
@@ -91,7 +95,7 @@ def export(
                 _check_new(output)
             start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
             wanted = Wanted(query, start, end, form, not backward, together, tuple(column or ()), limit)
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             warnings = _run(connection, wanted, output, note)
         for text in warnings:
             say(text)

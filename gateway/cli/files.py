@@ -102,7 +102,7 @@ def restore(
     weir restore /backups/monday --data-dir /var/lib/weir --allow-damage
     ```
     """
-    folder = _folder(data_dir)
+    folder = data_folder(data_dir)
     with failures("the restore"):
         from storage.manifest import read_manifest  # noqa: PLC0415 - numba and pyarrow come with storage
         from storage.restore import restore as run  # noqa: PLC0415 - as above
@@ -136,13 +136,14 @@ def failures(what: str) -> Iterator[None]:
             leave(Exit.REFUSED, f"{what} failed: {error.strerror or error}{where}")
 
 
-def _folder(data_dir: Path | None) -> Path:
+def data_folder(data_dir: Path | None) -> Path:
+    """The data directory of a command."""
     overrides = [] if data_dir is None else [("data_dir", str(data_dir))]
     return load_settings(None, overrides, None).settings.data_dir
 
 
 def _existing(data_dir: Path | None) -> Path:
-    folder = _folder(data_dir)
+    folder = data_folder(data_dir)
     if not folder.is_dir():
         leave(Exit.USAGE, f"there is no data directory {folder}")
     return folder

@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import Exit, exit_codes, leave, say
 from gateway.cli.explain import size_text
 from gateway.cli.importing import Meter
 from gateway.cli.options import DEFAULT_ADDR, OrgId
 from gateway.cli.output import Form, Printer, local_time
 from gateway.client import BadArgument, Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.importing import (
     Fields,
     Figures,
@@ -49,6 +51,7 @@ class TimeOf(StrEnum):
     NOW = "now"
 
 
+@with_access
 def import_(
     paths: Annotated[
         list[str],
@@ -188,6 +191,7 @@ def import_(
         ),
     ] = "10m",
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Import log files into a server: text, JSON lines, Loki's JSON; plain, gzip or zstd; of any age.
 
@@ -227,7 +231,11 @@ def import_(
         options = Options(f"{to} {org_id or ''}", in_flight, state, keep_state=not no_state, restart=restart)
         figures = Figures()
         patience = parse_duration(retry_for) / SECOND
-        with _rejects(rejected) as reject, Connection(to, org_id) as connection, Meter(sources, figures) as meter:
+        with (
+            _rejects(rejected) as reject,
+            Connection(to, org_id, access=access) as connection,
+            Meter(sources, figures) as meter,
+        ):
             sender = Sender(connection, patience, meter.waits)
             for source in sources:
                 meter.begin(source)

@@ -8,15 +8,18 @@ from typing import Annotated
 import msgspec
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import exit_codes, say
 from gateway.cli.explain import explanation_lines, size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, OrgId
 from gateway.cli.output import SECOND, Form, Printer, local_time
 from gateway.client import BadArgument, Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.explanation import Explanation
 from gateway.client.queries import Queries, RunningQuery, SlowQuery
 
 
+@with_access
 def queries(
     cancel: Annotated[
         str | None, typer.Option("--cancel", metavar="ID", help="Stop the query of this id.", show_default=False)
@@ -28,6 +31,7 @@ def queries(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, with all that is known.")] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print the queries that a server is working on, the oldest first, or stop one.
 
@@ -41,7 +45,7 @@ def queries(
     with exit_codes():
         if cancel is not None and slow:
             raise BadArgument("--cancel and --slow do not go together")
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             asked = Queries(connection)
             if cancel is not None:
                 asked.stop(cancel)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import Exit, exit_codes, say
 from gateway.cli.explain import explanation_lines
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
@@ -17,6 +18,7 @@ from gateway.cli.progress import Progress
 from gateway.cli.tail import print_tail
 from gateway.cli.terminal import escape_controls
 from gateway.client import Api, BadArgument, Connection, Page, pages
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.answers import QueryAnswer
 from gateway.client.explanation import Explanation
 from gateway.client.follow import Plan
@@ -31,6 +33,7 @@ class Direction(StrEnum):
     FORWARD = "forward"
 
 
+@with_access
 def query(
     logql: Annotated[str, typer.Argument(metavar="LOGQL", help="The query.", show_default=False)],
     since: Since = "1h",
@@ -88,6 +91,7 @@ def query(
     ] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print the log lines that a LogQL query finds.
 
@@ -109,10 +113,10 @@ def query(
             _check_tail(to, limit, explain=explain)
             printer = Printer(output, _notice, announces=False)
             plan = Plan(start, limit, batch)
-            print_tail(logql, plan, printer, addr=addr, org_id=org_id, delay_for=delay_for)
+            print_tail(logql, plan, printer, addr=addr, org_id=org_id, access=access, delay_for=delay_for)
             return
         warned: list[str] = []
-        with Connection(addr, org_id) as connection, Progress() as progress:
+        with Connection(addr, org_id, access=access) as connection, Progress() as progress:
             api = Api(connection)
             printer = Printer(output, _notice)
 
@@ -143,6 +147,7 @@ def query(
         raise typer.Exit(Exit.PARTIAL)
 
 
+@with_access
 def labels(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="A label, to print its values.", show_default=False)
@@ -152,6 +157,7 @@ def labels(
     to: To = None,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print the names of labels in use, or the values of one of them.
 
@@ -163,12 +169,13 @@ def labels(
     """
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             api = Api(connection)
             found = api.label_names(start, end) if name is None else api.label_values(name, start, end)
         Printer(Form.RAW, _notice).texts(found)
 
 
+@with_access
 def series(
     matchers: Annotated[
         list[str] | None,
@@ -179,6 +186,7 @@ def series(
     to: To = None,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print the label sets of streams, one a line.
 
@@ -190,7 +198,7 @@ def series(
     """
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             found = Api(connection).series(matchers or [], start, end)
         Printer(Form.RAW, _notice).texts(format_labels(stream) for stream in found)
 

@@ -67,7 +67,7 @@ def serve(
     if loaded.overrides_files:
         from config import load  # noqa: PLC0415 - pydantic
 
-        again = partial(load, config, overrides, dict(os.environ), profile)
+        again = partial(load, config, overrides, dict(os.environ), profile, Path.cwd())
         watched = OverridesSource(loaded.overrides_files, lambda: again().settings)
     raise typer.Exit(run(loaded.settings, loaded.notes, watched))
 
@@ -156,11 +156,15 @@ def load_settings(config: Path | None, overrides: Sequence[tuple[str, str]], pro
     from config import ConfigError, load  # noqa: PLC0415 - pydantic
 
     try:
-        loaded = load(config, overrides, os.environ, profile)
+        loaded = load(config, overrides, os.environ, profile, Path.cwd())
         if loaded.settings.has_stream_rules:
             from gateway.retention_rules import retention_options  # noqa: PLC0415 - brings the parser and numpy
 
             retention_options(loaded.settings)
+        if loaded.settings.has_relays:
+            from gateway.relay.build import check_relays  # noqa: PLC0415 - as above
+
+            check_relays(loaded.settings)
     except ConfigError as error:
         leave(Exit.USAGE, str(error))
     return loaded

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway.cli.exits import say
 from gateway.cli.output import Printer
+from gateway.client.access import Access
 from gateway.client.follow import Pause, Plan, follow
 from gateway.client.lines import Labels, format_labels
 from gateway.client.tail import Tailed, tail
@@ -22,6 +23,7 @@ def print_tail(
     *,
     addr: str,
     org_id: str | None,
+    access: Access,
     delay_for: int,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -33,6 +35,7 @@ def print_tail(
         printer: takes the lines.
         addr: the server's URL.
         org_id: the tenant, or None.
+        access: keys and TLS.
         delay_for: seconds that the server is to hold lines back.
         sleep: waits.
 
@@ -44,7 +47,7 @@ def print_tail(
         params = [("query", logql), ("limit", str(limit)), ("start", str(start))]
         if delay_for:
             params.append(("delay_for", str(delay_for)))
-        return tail(addr, org_id, params)
+        return tail(addr, org_id, params, access)
 
     for message in follow(open_tail, plan, now=time.time_ns, sleep=sleep):
         if isinstance(message, Pause):

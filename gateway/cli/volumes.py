@@ -9,11 +9,13 @@ from typing import Annotated, TypeAlias
 import msgspec
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.cli.output import Form, Printer, local_time
 from gateway.client import Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.lines import format_labels
 from gateway.client.times import parse_duration, time_window
 from gateway.client.volumes import Stats, Volumes, VolumeSeries, series_of
@@ -21,6 +23,7 @@ from gateway.client.volumes import Stats, Volumes, VolumeSeries, series_of
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON, with exact numbers.")]
 
 
+@with_access
 def volume(
     selector: Annotated[str, typer.Argument(metavar="SELECTOR", help="Which streams.")] = "{}",
     since: Since = "1h",
@@ -44,6 +47,7 @@ def volume(
     json: Json = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print how many bytes came, by series, the largest first.
 
@@ -57,7 +61,7 @@ def volume(
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
         every = parse_duration(step) if step else 0
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             found = Volumes(connection).volume(
                 selector, start, end, limit=limit, targets=by or (), by_label=labels, step=every
             )
@@ -68,6 +72,7 @@ def volume(
             printer.texts(_stepped(series_of(found)) if every else _sized(series_of(found)))
 
 
+@with_access
 def stats(
     selector: Annotated[str, typer.Argument(metavar="SELECTOR", help="Which streams.", show_default=False)],
     since: Since = "1h",
@@ -77,6 +82,7 @@ def stats(
     json: Json = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Print how many streams, chunks, bytes and entries a query of some streams would read.
 
@@ -87,7 +93,7 @@ def stats(
     """
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             found = Volumes(connection).stats(selector, start, end)
         texts = [msgspec.json.encode(found).decode()] if json else _figures(found)
         Printer(Form.RAW, say).texts(texts, json=json)

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.access import with_access
 from gateway.cli.exits import exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.cli.output import SECOND, Form, Printer, local_time
 from gateway.client import Connection
+from gateway.client.access import ANONYMOUS, Access
 from gateway.client.lines import format_labels
 from gateway.client.times import time_window
 from gateway.client.why import Answer, StreamSeen, ask_why
@@ -32,6 +34,7 @@ class Output(StrEnum):
     JSON = "json"
 
 
+@with_access
 def why(
     selector: Annotated[str, typer.Argument(metavar="SELECTOR", help="Which streams the lines should be in.")] = "{}",
     since: Since = "1h",
@@ -45,6 +48,7 @@ def why(
     ] = Output.TEXT,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
+    access: Access = ANONYMOUS,
 ) -> None:
     """Say where the lines of some streams are: refused, hidden, late, under other labels, or there after all.
 
@@ -60,7 +64,7 @@ def why(
     """
     with exit_codes():
         start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
-        with Connection(addr, org_id) as connection:
+        with Connection(addr, org_id, access=access) as connection:
             answer, body = ask_why(connection, selector, start, end)
         printer = Printer(Form.RAW, say)
         if output is Output.JSON:

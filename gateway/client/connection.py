@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from gateway.client.access import Access
 from gateway.client.errors import BadAnswer, BadArgument, ServerRefused, Unreachable
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 CONNECT_SECONDS = 10.0
@@ -53,13 +56,20 @@ class Connection:
         org_id: the tenant, sent as X-Scope-OrgID; None sends none.
         user_agent: how to name ourselves.
         read_seconds: the longest silence before a request is given up.
+        access: keys and TLS.
 
     Raises:
-        BadArgument: addr is no http or https URL, org_id cannot be sent, or SSL_CERT_FILE cannot be read.
+        BadArgument: addr is no http or https URL, org_id or the key cannot be sent, or a file of TLS cannot be used.
     """
 
     def __init__(
-        self, addr: str, org_id: str | None, *, user_agent: str = "weir", read_seconds: float = READ_SECONDS
+        self,
+        addr: str,
+        org_id: str | None,
+        *,
+        user_agent: str = "weir",
+        read_seconds: float = READ_SECONDS,
+        access: Access | None = None,
     ) -> None:
         import httpx  # noqa: PLC0415 - a third of a command's start-up: only paid when a request is made
 
@@ -68,16 +78,21 @@ class Connection:
         headers = {"User-Agent": user_agent, "Accept": "application/json"}
         if org_id:
             headers["X-Scope-OrgID"] = org_id
+        access = access or Access()
         try:
             url = httpx.URL(addr)
             if url.scheme not in {"http", "https"} or not url.host:
                 raise BadArgument(f"{addr!r} is no server's address: give one like http://127.0.0.1:3100")
+            headers |= access.headers(has_password=bool(url.userinfo))
+            verify: ssl.SSLContext | bool = url.scheme == "https"
+            if verify and access.has_tls:
+                verify = access.context()
             self._client = httpx.Client(
                 base_url=url,
                 headers=headers,
                 # Loading the certificate store takes longer than a request, and plain http (whose redirects are not
                 # followed) has no use for it.
-                verify=url.scheme == "https",
+                verify=verify,
                 timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
             )
         except httpx.InvalidURL as error:

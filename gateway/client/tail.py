@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -13,6 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
+from gateway.client.access import Access
 from gateway.client.answers import decode
 from gateway.client.connection import CONNECT_SECONDS
 from gateway.client.errors import BadAnswer, BadArgument, ServerRefused, Unreachable
@@ -95,23 +95,28 @@ def decode_frame(text: str) -> Tailed:
     return Tailed(lines, dropped)
 
 
-def tail(addr: str, org_id: str | None, params: Sequence[tuple[str, str]]) -> Iterator[Tailed]:
+def tail(
+    addr: str, org_id: str | None, params: Sequence[tuple[str, str]], access: Access | None = None
+) -> Iterator[Tailed]:
     """The messages of one tail until the server closes it in peace. The first one is empty: the server has agreed.
 
     Args:
         addr: the server's URL, as of `Connection`.
         org_id: the tenant, or None.
         params: of the request.
+        access: keys and TLS.
 
     Raises:
-        BadArgument: addr is no http or https URL, or org_id cannot be sent.
+        BadArgument: addr is no http or https URL, org_id or the key cannot be sent, or a file of TLS cannot be used.
         ServerRefused: the server's words, before the upgrade or as a close reason.
         Unreachable: no connection. Broken: it is gone.
         BadAnswer: not what a tail says.
     """
     url = _url(addr)
-    with closing(_connected(url)) as connection:
-        yield from _messages(_Socket(connection), _request(url, org_id, params))
+    access = access or Access()
+    request = _request(url, org_id, params, access)
+    with closing(_connected(url, access)) as connection:
+        yield from _messages(_Socket(connection), request)
 
 
 def _url(addr: str) -> SplitResult:
@@ -124,13 +129,14 @@ def _url(addr: str) -> SplitResult:
     raise BadArgument(f"{addr!r} is no server's address: give one like http://127.0.0.1:3100")
 
 
-def _connected(url: SplitResult) -> socket.socket:
+def _connected(url: SplitResult, access: Access) -> socket.socket:
     assert url.hostname is not None
+    context = access.context() if url.scheme == "https" else None
     where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
     try:
         connection = socket.create_connection((url.hostname, url.port or _port(url)), CONNECT_SECONDS)
-        if url.scheme == "https":
-            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=url.hostname)
+        if context is not None:
+            connection = context.wrap_socket(connection, server_hostname=url.hostname)
     except OSError as error:
         raise Unreachable(f"cannot reach {where}: {error.strerror or error}") from error
     connection.settimeout(SILENCE_SECONDS)
@@ -141,7 +147,7 @@ def _port(url: SplitResult) -> int:
     return 443 if url.scheme == "https" else 80
 
 
-def _request(url: SplitResult, org_id: str | None, params: Sequence[tuple[str, str]]) -> Any:
+def _request(url: SplitResult, org_id: str | None, params: Sequence[tuple[str, str]], access: Access) -> Any:
     from wsproto.events import Request  # noqa: PLC0415 - other commands have no use for it
 
     headers = [(b"User-Agent", b"weir"), (b"X-Loki-Response-Encoding-Flags", b"categorize-labels")]
@@ -150,6 +156,8 @@ def _request(url: SplitResult, org_id: str | None, params: Sequence[tuple[str, s
             headers.append((b"X-Scope-OrgID", org_id.encode("ascii")))
         except UnicodeEncodeError as error:
             raise BadArgument(f"org id {org_id!r} cannot be sent in a header: {error.reason}") from error
+    own = access.headers(has_password=url.username is not None)
+    headers += [(name.encode(), value.encode()) for name, value in own.items()]
     if url.username is not None:
         user = f"{unquote(url.username)}:{unquote(url.password or '')}"
         headers.append((b"Authorization", b"Basic " + b64encode(user.encode())))

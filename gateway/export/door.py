@@ -7,6 +7,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import failure
 from gateway.export.asked import Asked, read_export
-from gateway.export.places import Place
+from gateway.export.places import ExportFigures, Outcome, Place
 from gateway.export.records import MEDIA_TYPES, Format
 from gateway.export.run import Export, Reach
-from gateway.query.errors import QueryCancelled
+from gateway.query.errors import QueryCancelled, QueryStopped
 from gateway.query.pool import Ticket
 from gateway.query.request import GZIP_LEVEL, read_form, takes_gzip
 from gateway.query.running import About
@@ -76,6 +77,7 @@ class _Exported(Response):
         self._made = made
         self._ticket = ticket
         self._about = about
+        self._figures: ExportFigures = request.app.state.gateway.exports.figures
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,15 +93,21 @@ class _Exported(Response):
         sending = asyncio.ensure_future(self._send(place, send))
         gateway.running.add(self._about, self._ticket, sending)
         watching = asyncio.ensure_future(client_gone(receive))
+        outcome = Outcome.LEFT
         try:
             await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
             if sending.cancelled():
+                outcome = Outcome.STOPPED
                 self._ticket.check()  # says why
             elif sending.done():
-                await self._told(sending.exception(), scope, send)
+                error = sending.exception()
+                outcome = _outcome(error)
+                await self._told(error, scope, send)
             elif not self._started:
                 raise QueryCancelled
         finally:
+            self._figures.ended[outcome] += 1
+            self._figures.lines += self._made.lines
             for task in (sending, watching):
                 task.cancel()
             place.leave()
@@ -118,6 +126,7 @@ class _Exported(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+                self._figures.bytes += len(data)
 
     async def _told(self, error: BaseException | None, scope: Scope, send: Send) -> None:
         """Raises an error, after the client was told of it if it has some of the answer."""
@@ -127,8 +136,18 @@ class _Exported(Response):
             raise QueryCancelled from None  # it has taken nothing for so long that it counts as gone
         if self._started:
             text = failure(error, scope["route"].permission).text
-            await self._give(send, self._encode(self._made.failed(text)))
+            with suppress(TimeoutError):  # it is not told then
+                await self._give(send, self._encode(self._made.failed(text)))
         raise error
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    """What an export that came to its end by itself ended with."""
+    if error is None:
+        return Outcome.COMPLETE
+    if isinstance(error, QueryStopped):
+        return Outcome.STOPPED
+    return Outcome.LEFT if isinstance(error, TimeoutError) else Outcome.FAILED
 
 
 def _same(data: bytes) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from gateway.query.pool import Ticket
 
@@ -14,6 +17,31 @@ class TooManyExports(Exception):  # noqa: N818 - named for what happened
 
     def __init__(self, most: int) -> None:
         super().__init__(f"{most} exports are running, which is as many as may (query.max_exports): try again later")
+
+
+class Outcome(StrEnum):
+    """How an export ended."""
+
+    COMPLETE = "complete"
+    LEFT = "left"
+    """The client went away, or took nothing for too long."""
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class ExportFigures:
+    """What exports of one server came to.
+
+    Attributes:
+        ended: how many ended how.
+        lines: records made.
+        bytes: of answers, as they were sent.
+    """
+
+    ended: Counter[Outcome] = field(default_factory=Counter)
+    lines: int = 0
+    bytes: int = 0
 
 
 class Place:
@@ -51,11 +79,13 @@ class Places:
         most: exports at once.
         running: those that hold a place.
         threads: one for each place.
+        figures: of all exports so far.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.running = 0
+        self.figures = ExportFigures()
         self.threads = ThreadPoolExecutor(most, thread_name_prefix="export")
 
     def take(self, ticket: Ticket) -> Place:

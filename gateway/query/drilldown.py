@@ -1,4 +1,4 @@
-"""drilldown-limits: what Logs Drilldown asks once a day, to know what it may offer (CLIENTS 2).
+"""drilldown-limits: what Logs Drilldown asks once a day, to know what it may offer.
 
 The members are Loki's, the values are those of Weir's settings. Loki wants X-Scope-OrgID here even with authentication
 off; Weir wants it where it wants it everywhere.

@@ -1,4 +1,4 @@
-"""The limits of a tenant that a query is held to before and while it runs, in Loki's words (LOKI.md 4.9)."""
+"""The limits of a tenant that a query is held to before and while it runs, in Loki's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameter grammar of Loki's query API (LOKI.md 0.6): strings in, values out, errors in Loki's words.
+"""The parameter grammar of Loki's query API: strings in, values out, errors in Loki's words.
 
 Plain functions; "now" is an argument. Times and durations are ints in ns.
 """

@@ -9,6 +9,7 @@ from gateway.query.index import index_stats
 from gateway.query.labels import label_names, label_values, series
 from gateway.query.pretty import pretty_query
 from gateway.query.queries import legacy_query, query, query_range
+from gateway.query.rules import no_alerts, no_rule_groups, no_rules
 from gateway.query.running import running_queries, stop_query
 from gateway.query.shards import index_shards
 from gateway.query.slow import slow_queries
@@ -35,6 +36,10 @@ def query_routes() -> list[ScopedRoute]:
         route("/loki/api/v1/detected_field/{name}/values", detected_field_values, _READ, Scope.QUERY),
         route("/loki/api/v1/drilldown-limits", drilldown_limits, ["GET"], Scope.QUERY),
         route("/loki/api/v1/format_query", pretty_query, _READ, Scope.QUERY),
+        route("/prometheus/api/v1/rules", no_rules, ["GET"], Scope.QUERY),
+        route("/prometheus/api/v1/alerts", no_alerts, ["GET"], Scope.QUERY),
+        route("/loki/api/v1/rules", no_rule_groups, ["GET"], Scope.QUERY),
+        route("/api/prom/rules", no_rule_groups, ["GET"], Scope.QUERY),
         route("/weir/v1/queries", running_queries, ["GET"], Scope.QUERY),
         route("/weir/v1/queries/slow", slow_queries, ["GET"], Scope.QUERY),
         route("/weir/v1/queries/{id}", stop_query, ["DELETE"], Scope.QUERY),

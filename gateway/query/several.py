@@ -1,6 +1,6 @@
 """Reading several tenants as one: each stream of theirs shows whose it is in a label `__tenant_id__`.
 
-As Loki answers `X-Scope-OrgID: a|b` (LOKI.md 1.1): matchers on the label choose among the tenants named, a label of
+As Loki answers `X-Scope-OrgID: a|b`: matchers on the label choose among the tenants named, a label of
 that name that a stream has itself is shown as `original___tenant_id__`. Nothing is copied: units and label sets of each
 tenant get another face.
 """

@@ -7,7 +7,7 @@ import re
 _UNWANTED = re.compile(r"[^a-zA-Z0-9\-=.@, ]+")
 
 _LOGS_DRILLDOWN = "grafana-lokiexplore-app"
-"""The app that takes part of an answer, with a warning, where others get an error (LOKI.md 0.5)."""
+"""The app that takes part of an answer, with a warning, where others get an error, as in Loki."""
 
 
 def clean_tags(header: str) -> str:

@@ -8,7 +8,18 @@ from starlette.requests import Request
 from starlette.types import Scope as AsgiScope
 
 from config.settings import Tenancy
-from gateway.auth import TENANT_HEADER, BadTenant, NoTenant, Scope, tenant_named
+from gateway.auth import (
+    GRANT,
+    TENANT_HEADER,
+    AuthError,
+    BadTenant,
+    Forbidden,
+    Grant,
+    NoTenant,
+    Scope,
+    Unauthenticated,
+    tenant_in,
+)
 from gateway.push.log_entries import Refused
 from gateway.push.validate import Verdict
 from gateway.rejected.journal import STREAMS_OF_ONE, TEXT, Journal, Sample, Sender
@@ -33,6 +44,9 @@ REQUEST_REASONS = {
 }
 """Status -> reason of requests that were refused whole; any other: internal_error."""
 
+KEY_REASONS: dict[type[Exception], str] = {Unauthenticated: "no_key", Forbidden: "key_not_for_this"}
+"""Error -> reason of requests that were not let in."""
+
 _DOORS = {"/loki/api/v1/push": "loki", "/api/prom/push": "loki", "/otlp/v1/logs": "otlp", "/log": "log"}
 
 
@@ -55,7 +69,13 @@ def note_entries(request: Request, journal: Journal, tenant: str, refused: tuple
 
 
 def note_request(
-    scope: AsgiScope, permission: Scope, status: int, error: str, tenancy: Tenancy, journal: Journal
+    scope: AsgiScope,
+    permission: Scope,
+    status: int,
+    error: str,
+    tenancy: Tenancy,
+    journal: Journal,
+    cause: Exception | None = None,
 ) -> None:
     """Notes a request that was answered with an error, if it tried to push and is not noted by its lines.
 
@@ -67,8 +87,12 @@ def note_request(
     path = str(scope["path"])
     if lost:
         error = f"{scope['method']} {path}: {error or 'no such method there'}"
-    reason = REQUEST_REASONS.get(status, "internal_error")
-    journal.whole(_tenant(scope, tenancy), _sender(scope, _DOORS.get(path, "http")), reason, error)
+    if isinstance(cause, AuthError):  # who was not let in has no say in whose refusal it was
+        grant: Grant | None = scope.get(GRANT)
+        reason, tenant = KEY_REASONS[type(cause)], grant.tenant if grant is not None else ""
+    else:
+        reason, tenant = REQUEST_REASONS.get(status, "internal_error"), _tenant(scope, tenancy)
+    journal.whole(tenant, _sender(scope, _DOORS.get(path, "http")), reason, error)
 
 
 def _sender(scope: AsgiScope, door: str) -> Sender:
@@ -79,7 +103,7 @@ def _sender(scope: AsgiScope, door: str) -> Sender:
 def _tenant(scope: AsgiScope, tenancy: Tenancy) -> str:
     """Whose request it was; "" where it did not say so as it should."""
     try:
-        return tenant_named(_header(scope, TENANT_HEADER.encode()), tenancy)
+        return tenant_in(scope, _header(scope, TENANT_HEADER.encode()), tenancy)
     except (NoTenant, BadTenant):
         return ""
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from config import Limits
-from gateway.auth import TENANT_HEADER, Scope, ScopedRoute, SocketRoute, tenant_named
+from gateway.auth import Scope, ScopedRoute, SocketRoute, tenant_of
 from gateway.listener import CUT
 from gateway.query.encode import encoding_flags
 from gateway.query.errors import BadParameter
@@ -96,7 +96,7 @@ def _gateway(connection: HTTPConnection) -> Gateway:
 def _tenant(connection: HTTPConnection) -> tuple[str, Limits]:
     """Whose entries are asked for (one tenant's, as in Loki), and what it may ask."""
     settings = _gateway(connection).settings
-    tenant = tenant_named(connection.headers.get(TENANT_HEADER, ""), settings.tenancy)
+    tenant = tenant_of(connection)
     return tenant, settings.limits_for(tenant)
 
 

@@ -40,6 +40,10 @@ ADVICE = {
     "bad_field": "The entries of POST /log have a field that is missing or wrong: the text names it.",
     "bad_request": "The body could not be read: check the sender's format, Content-Type and Content-Encoding.",
     "no_tenant": "The requests had no X-Scope-OrgID: let the sender set a tenant, or turn tenancy.enabled off.",
+    "no_key": "The requests had no key, or not one that is good: let the sender send one that `weir keys list` shows "
+    "as good, as a Bearer token, as the password of basic auth or in X-API-Key.",
+    "key_not_for_this": "The requests had a key that may not push, or is for another tenant: make one with "
+    "`weir keys create --scopes push`.",
     "wrong_path": "The requests went to a path that takes no logs: check the sender's URL. Loki's pushes go to "
     "/loki/api/v1/push, OpenTelemetry's to /otlp/v1/logs.",
     "too_slow": "The requests did not come to their end: check the network between sender and server.",

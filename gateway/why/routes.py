@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,11 +14,11 @@ from gateway.query.params import bounds, first
 from gateway.query.pool import Ticket
 from gateway.query.request import json_response, read_form
 from gateway.query.work import run_for
-from gateway.rejected.routes import refusals, rejected
+from gateway.rejected.routes import refusals, rejected, sees_strangers, tests_of
 from gateway.state import Gateway
 from gateway.why.findings import Looking, findings
 from gateway.why.limits import limits_in_use, uses_of
-from gateway.why.streams import found_in, selector_of, stream_told, streams
+from gateway.why.streams import found_in, stream_told, streams
 
 STREAMS = 100
 """Streams that are looked at: those that wrote last."""
@@ -41,9 +42,9 @@ async def why(request: Request) -> Response:
     now = time.time_ns()
     start, end = bounds(form, now)
     accepted = request.headers.get("accept-encoding", "")
-    matchers = selector_of(first(form, "query"))
+    matchers, tests = await anyio.to_thread.run_sync(tests_of, first(form, "query"))
     # The journal and the budgets are the event loop's.
-    refused = list(refusals(gateway.rejected, tenants, matchers))
+    refused = list(refusals(gateway.rejected, tenants, tests, strangers=sees_strangers(request)))
     uses = [use for tenant in tenants for use in uses_of(gateway, tenant, now)]
 
     def work(_ticket: Ticket) -> Response:

@@ -1,4 +1,4 @@
-"""Range functions over all windows of all series: what the samples of each window become (LOKI.md 4.4).
+"""Range functions over all windows of all series: what the samples of each window become, as in Loki.
 
 A window's value is worked out from its own samples, in their order, whatever the windows before it gave: sums of floats
 depend on the order in which they are added. What is shared between windows is what cannot show: the place of the

@@ -1,4 +1,4 @@
-"""What a pipeline tells its parsers: which labels are wanted, and which filters may drop a line early (LOKI.md 3.6)."""
+"""What a pipeline tells its parsers: which labels are wanted, and which filters may drop a line early, as in Loki."""
 
 from __future__ import annotations
 

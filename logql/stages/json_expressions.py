@@ -1,4 +1,4 @@
-"""`| json a="b.c[0]"`: labels from chosen places of a JSON line (LOKI.md 3.6)."""
+"""`| json a="b.c[0]"`: labels from chosen places of a JSON line, as in Loki."""
 
 from __future__ import annotations
 

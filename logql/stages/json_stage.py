@@ -1,4 +1,4 @@
-"""`| json`: every string, number and boolean of the object that a line is becomes a label (LOKI.md 3.6)."""
+"""`| json`: every string, number and boolean of the object that a line is becomes a label, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label filters: strings, numbers, durations, sizes, addresses, and those joined by `and` and `or` (LOKI.md 3.7)."""
+"""Label filters: strings, numbers, durations, sizes, addresses, and those joined by `and` and `or`, as in Loki."""
 
 from __future__ import annotations
 

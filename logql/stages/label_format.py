@@ -1,4 +1,4 @@
-"""`| label_format new=old, name="template"`: labels renamed and made (LOKI.md 3.8)."""
+"""`| label_format new=old, name="template"`: labels renamed and made, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Line filters: |= != |~ !~ |> !> with `or` chains and ip("...") (LOKI.md 3.5).
+"""Line filters: |= != |~ !~ |> !> with `or` chains and ip("..."), as in Loki.
 
 Two forms of one rule: `keeps` decides a line, and is the oracle; `narrow` decides a Batch's lines together and says the
 same of each of them. Literals and patterns are sought by kernels and regexes by Arrow, over the whole line column and

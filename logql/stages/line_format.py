@@ -1,4 +1,4 @@
-"""`| line_format "..."`: the line becomes what a template prints (LOKI.md 3.8)."""
+"""`| line_format "..."`: the line becomes what a template prints, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`| logfmt`: every key of a line of `key=value` pairs becomes a label (LOKI.md 3.6)."""
+"""`| logfmt`: every key of a line of `key=value` pairs becomes a label, as in Loki."""
 
 from __future__ import annotations
 

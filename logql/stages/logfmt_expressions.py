@@ -1,4 +1,4 @@
-"""`| logfmt a="b"`: labels from chosen keys of a logfmt line (LOKI.md 3.6)."""
+"""`| logfmt a="b"`: labels from chosen keys of a logfmt line, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`| pattern "<a> - <b>"`: labels from what stands between literals (LOKI.md 3.6)."""
+"""`| pattern "<a> - <b>"`: labels from what stands between literals, as in Loki."""
 
 from __future__ import annotations
 

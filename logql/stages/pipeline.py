@@ -101,7 +101,7 @@ def stage_of(node: ast.Stage, hints: Hints) -> Stage:
 
 
 def reordered(nodes: Sequence[ast.Stage]) -> list[ast.Stage]:
-    """Line filters moved ahead as Loki moves them (LOKI.md 3.5): up to a line_format, an unpack or a label filter.
+    """Line filters moved ahead as Loki moves them: up to a line_format, an unpack or a label filter.
 
     A decolorize does not hold them, so they see the colours.
     """

@@ -1,4 +1,4 @@
-"""`| regexp "(?P<a>...)"`: labels from the named groups of a regex's first match (LOKI.md 3.6)."""
+"""`| regexp "(?P<a>...)"`: labels from the named groups of a regex's first match, as in Loki."""
 
 from __future__ import annotations
 

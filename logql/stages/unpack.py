@@ -1,4 +1,4 @@
-"""`| unpack`: undoes Promtail's pack stage: strings of a JSON object become labels, `_entry` the line (LOKI.md 3.6)."""
+"""`| unpack`: undoes Promtail's pack stage: strings of a JSON object become labels, `_entry` the line, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`| unwrap label`: the sample of a metric query is a label's number (LOKI.md 3.9)."""
+"""`| unwrap label`: the sample of a metric query is a label's number, as in Loki."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Go's text/template as line_format and label_format use it (LOKI.md 3.8), with the functions Loki offers.
+"""Go's text/template as line_format and label_format use it, with the functions Loki offers.
 
 Nothing here may take unbounded time, memory or stack, whatever the template: see MAX_NESTING, MAX_DEPTH, MAX_STEPS
 and MAX_OUTPUT where they are defined.

@@ -307,7 +307,6 @@ UNWANTED: dict[str, Any] = {
     "metrics_namespace": "cortex",
     "ingester.wal.enabled": False,
     "server.http_tls_config.cert": "-----BEGIN",
-    "server.http_tls_config.cert_file": "/etc/cert.pem",
     "distributor.ingester_writes_enabled": "off",
     "distributor.default_policy_stream_mappings": {"p": [{"selector": "{}"}]},
     "limits_config.blocked_queries": [{"pattern": ".*"}],
@@ -331,6 +330,16 @@ def test_such_a_key_may_stand_with_a_value_that_asks_for_nothing(tmp_path: Path,
         loaded(tmp_path, **at(key, value))
     if key == "limits_config.discover_generic_fields":
         loaded(tmp_path, **at(key, {"fields": {}}))
+
+
+def test_tls_is_that_of_lokis_http_server(tmp_path: Path) -> None:
+    files = {"cert_file": "/etc/s.pem", "key_file": "/etc/s.key", "client_ca_file": "/etc/ca.pem"}
+    tls = loaded(tmp_path, server={"http_tls_config": files, "tls_min_version": "VersionTLS13"}).settings.tls
+    assert (tls.cert, tls.key.get_secret_value(), tls.client_ca) == ("/etc/s.pem", "/etc/s.key", "/etc/ca.pem")
+    assert tls.min_version == "1.3"
+    assert loaded(tmp_path, server={"tls_min_version": "VersionTLS10"}).settings.tls.min_version == "1.2"
+    (problem,) = problems(tmp_path, server={"tls_min_version": "TLS 1.2"})
+    assert "VersionTLS12 or VersionTLS13" in problem
 
 
 def test_a_target_list_with_all_in_it_is_all(tmp_path: Path) -> None:

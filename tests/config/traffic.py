@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import msgpack
@@ -20,6 +21,8 @@ TENANT = "acme"
 SETTINGS = """
 tenancy: {enabled: true, overrides_file: OVERRIDES}
 forward: {tenant: acme}
+upstream: {enabled: true, url: "http://127.0.0.1:9", batch_interval: 100ms, timeout: 1s}
+emitters: [{kind: blackhole}]
 """
 OVERRIDES = """
 overrides:
@@ -51,6 +54,7 @@ def traffic(server: ServerProcess, folder: Path) -> None:
     _blocks(server)
     _reads(server)
     _tail(server)
+    _relayed(server)
 
 
 def lines(count: int, service: str, ago: int = 0) -> dict[str, object]:
@@ -139,3 +143,10 @@ def _reads(server: ServerProcess) -> None:
 def _tail(server: ServerProcess) -> None:
     with Socket(server.url, "/loki/api/v1/tail", {"query": '{service_name="shop"}'}, of(TENANT)) as tail:
         tail.wait(lambda: bool(tail.lines()))
+
+
+def _relayed(server: ServerProcess) -> None:
+    """A batch that another server sends. What comes in here is sent on too: to nobody who answers, and to nowhere."""
+    body = {"streams": [lines(10, "passed-on")]}
+    headers = of(TENANT) | {"X-Weir-Batch-Id": str(uuid4()), "X-Weir-Instance": "edge-1"}
+    assert CLIENT.post(f"{server.url}/loki/api/v1/push", json=body, headers=headers).status_code == 204

@@ -15,6 +15,7 @@ from storage import (
     DeleteRecord,
     Grouping,
     IndexStats,
+    Instance,
     Receipt,
     RetentionOptions,
     Shard,
@@ -25,7 +26,8 @@ from storage import (
 from storage.batch import Batch, Labels
 from storage.build import BatchBuilder
 from storage.errors import CorruptBlock, StorageError
-from storage.figures import Counters, Figures, ReplayFigures
+from storage.figures import Condition, Counters, Figures, ReplayFigures
+from storage.outbox.outbox import Outbox
 from storage.reading import Survey
 from storage.rows import take_rows
 from tests.batch_unit import BatchUnit
@@ -168,6 +170,16 @@ class FakeStore:
     def missing(self, tenant: str, start: int, end: int) -> tuple[str, ...]:
         del tenant, start, end
         return ()
+
+    def condition(self) -> Condition:
+        return Condition()
+
+    def instances(self) -> list[Instance]:
+        return []
+
+    @property
+    def outbox(self) -> Outbox:
+        raise NotImplementedError
 
     def figures(self) -> Figures:
         return Figures(

@@ -66,7 +66,7 @@ def test_a_line_a_second_of_many_tenants_makes_few_files_and_a_short_log(
 ) -> None:
     """`rounds` lines of each tenant, spread over `seconds`, with a memtable of so many bytes."""
     options = ("--set", "tenancy.enabled=true", "--set", f"memtable.size={memtable}B")
-    with httpx.Client(timeout=300) as client, running_server(tmp_path / "data", *options) as server:
+    with httpx.Client(timeout=300) as client, running_server(tmp_path / "data", *options, fresh=True) as server:
         port = int(server.url.rsplit(":", 1)[1])
         most_log = most_rss = 0
         began = time.monotonic()

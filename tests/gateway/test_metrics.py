@@ -203,6 +203,22 @@ def test_refused_and_shortened_lines_are_counted_by_reason(make_world: Callable[
     assert world.metric('loki_mutated_bytes_total{reason="line_too_long",tenant="fake"}') == 4
 
 
+def test_how_long_lines_are_kept_is_told_with_their_bytes(make_world: Callable[..., World]) -> None:
+    received = 'loki_distributor_bytes_received_total{{format="loki",is_internal_stream="false",policy="",{},{}}}'
+    world = make_world(
+        tenancy={"enabled": True},
+        retention={"period": "31d"},
+        overrides={"brief": {"retention_period": "90m"}, "ever": {"retention_period": "0s"}},
+        limits={"max_line_size": 4},
+    )
+    for tenant, hours in (("any", "744"), ("brief", "1"), ("ever", "")):
+        push(world, "line", "longer", headers={"X-Scope-OrgID": tenant})
+        labels = f'retention_hours="{hours}"', f'tenant="{tenant}"'
+        assert world.metric(received.format(*labels)) == 10
+        refused = f'format="loki",policy="",reason="line_too_long",retention_hours="{hours}",tenant="{tenant}"'
+        assert world.metric(f"loki_discarded_samples_total{{{refused}}}") == 1
+
+
 SANITISED = 'loki_distributor_push_structured_metadata_sanitized_total{format="loki",tenant="fake"}'
 
 

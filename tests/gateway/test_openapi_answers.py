@@ -1,4 +1,4 @@
-"""A server answers as docs/openapi.yaml says, whatever it is asked: statuses, content types, JSON; never 5xx."""
+"""A server answers as gateway/openapi.yaml says, whatever it is asked: statuses, content types, JSON; never 5xx."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.server import ServerProcess, running_server
 
-FILE = Path(__file__).parent.parent.parent / "docs" / "openapi.yaml"
+FILE = Path(__file__).parent.parent.parent / "gateway" / "openapi.yaml"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 6
 """Of each operation, besides those of the file."""

@@ -79,6 +79,16 @@ def encoded(expected: str | None) -> Check:
     return check
 
 
+def nothing_in(member: str) -> Check:
+    """Prometheus' form of a list of rules or alerts, without one."""
+
+    def check(answer: httpx.Response) -> None:
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "success", "data": {member: []}, "errorType": "", "error": ""}
+
+    return check
+
+
 WEB = {"app": "web", "env": "prod", "service_name": "web"}
 PB = {"app": "pb", "env": "dev", "job": "pb", "service_name": "pb"}
 TEXT = {"app": "text", "env": "dev", "service_name": "text"}
@@ -110,8 +120,12 @@ CASES = [
     ClientCase(51, "/ready", {}, text(200, "ready\n")),
     ClientCase(52, f"{L}/format_query", {"query": '{  app = "web" }|="x"'}, formatted),
     ClientCase(52, f"{L}/format_query", {"query": "{"}, not_formatted),
+    ClientCase(53, "/prometheus/api/v1/rules", {}, nothing_in("groups")),
+    ClientCase(53, "/prometheus/api/v1/alerts", {}, nothing_in("alerts")),
     # Grafana takes this text for "there is no ruler", and any other for a fault.
     ClientCase(54, "/api/prom/rules/test/test", {}, text(404, "404 page not found\n")),
+    ClientCase(55, f"{L}/rules", {}, text(404, "no rule groups found\n")),
+    ClientCase(55, "/api/prom/rules", {}, text(404, "no rule groups found\n")),
     ClientCase(78, "/loki/api/v1/nothing/here", {}, text(404, "404 page not found\n")),
     ClientCase(78, f"{L}/labels/", WINDOW, status(404)),
     ClientCase(78, "//loki/api/v1/labels", WINDOW, names(*LABELS)),
@@ -127,7 +141,7 @@ def test_case(client: httpx.Client, case: ClientCase) -> None:
 
 
 def test_all_of_the_catalogue_about_metadata_is_asked() -> None:
-    assert {case.number for case in CASES} == {23, *range(31, 38), 50, 51, 52, 54, 78, 79}
+    assert {case.number for case in CASES} == {23, *range(31, 38), *range(50, 56), 78, 79}
 
 
 def pushed(client: httpx.Client, labels: dict[str, str], *entries: list[Any]) -> list[dict[str, Any]]:

@@ -37,8 +37,19 @@ def test_case_75_without_a_tenant_nothing_but_status_pages(tenants: httpx.Client
         tenants.get("/loki/api/v1/index/stats", params={"query": '{app="web"}'}),
     ]
     assert [(one.status_code, one.text.rstrip("\n")) for one in asked] == [(401, "no org id")] * len(asked)
-    assert tenants.get("/ready").text == "ready\n"
-    assert tenants.get("/loki/api/v1/status/buildinfo").status_code == 200
+    otlp = tenants.post("/otlp/v1/logs", json={"resourceLogs": []})
+    assert otlp.status_code == 401
+    assert b"no org id" in otlp.content
+    for path in ("/ready", "/loki/api/v1/status/buildinfo", "/openapi.yaml"):
+        assert tenants.get(path).status_code == 200
+
+
+def test_case_77_grpc_is_not_offered(tenants: httpx.Client) -> None:
+    """A gRPC client takes HTTP's 404 for UNIMPLEMENTED, which it does not send again."""
+    headers = {"Content-Type": "application/grpc", "TE": "trailers", "X-Scope-OrgID": "t1"}
+    with httpx.Client(base_url=tenants.base_url, http1=False, http2=True) as caller:
+        answer = caller.post("/logproto.Pusher/Push", content=b"\0\0\0\0\0", headers=headers)
+    assert (answer.http_version, answer.status_code, answer.text) == ("HTTP/2", 404, "404 page not found\n")
 
 
 @pytest.mark.parametrize(

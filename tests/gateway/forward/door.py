@@ -107,7 +107,7 @@ class Door:
 
     def __init__(self, store: Any, mapper: Any, **forward: Any) -> None:
         self.store, self.mapper = store, mapper
-        others = {group: forward.pop(group, {}) for group in ("server", "limits")}
+        others = {group: forward.pop(group, {}) for group in ("server", "limits", "auth", "tls")}
         settings = Settings.model_validate({"forward": {"listen": "127.0.0.1:0", **forward}, **others})
         self.gateway = Gateway(
             settings=settings,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.forward.wire import LARGE_BYTES, PATIENCE, BadWire, Inbox, object_ends
+from tests.examples import many
 
 MB = 1 << 20
 
@@ -67,7 +68,7 @@ def test_arbitrary_bytes_give_the_same_end_however_they_are_cut(wire: bytes, pla
 
 
 @given(st.lists(values, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 def test_objects_end_where_the_library_says(objects: list[object]) -> None:
     packed = [msgpack.packb(each) for each in objects]
     ends = object_ends(b"\x00" + b"".join(packed), 1, len(packed) + 1)
@@ -119,7 +120,7 @@ def test_a_message_as_long_as_allowed_passes_and_one_byte_more_does_not() -> Non
 
 
 @given(messages, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_with_less_than_enough_there_is_nothing_to_take(sent: list[object], data: st.DataObject) -> None:
     wire = b"".join(msgpack.packb(each) for each in sent)
     inbox = Inbox(MB, 64)

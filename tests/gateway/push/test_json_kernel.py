@@ -18,6 +18,7 @@ from gateway.push.json_walk import walked
 from gateway.push.kernels.json import NOT_SURE, walk
 from gateway.push.label_text import labels_from_pairs
 from storage.batch import MAX_COLUMNS, Batch
+from tests.examples import many
 from tests.gateway.push.decoding import rows
 
 # -- bodies of the plain kind, written in any of the ways of JSON
@@ -172,7 +173,7 @@ def _equal_where_sure(body: bytes) -> None:
     assert found == _outcome(_by_msgspec, body)
 
 
-@settings(max_examples=800)
+@settings(max_examples=many(800))
 @given(_damaged())
 @example(b'{"streams":[{"stream":{},"values":[["1","\\ud800"]]}]}')
 @example(b'{"streams":[{"stream":{},"values":[["1","\xff"]]}]}')

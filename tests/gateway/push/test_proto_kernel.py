@@ -15,6 +15,7 @@ from gateway.push.loki_proto import decode_protobuf
 from gateway.push.proto_exact import decode_exact
 from gateway.push.push_messages import PushRequest
 from storage.batch import MAX_COLUMNS, Batch
+from tests.examples import many
 
 
 def varint(value: int, extra: int = 0) -> bytes:
@@ -140,7 +141,7 @@ def test_any_order_repetition_and_unknown_fields_are_read_by_the_kernel(raw: byt
     assert outcome(decode_protobuf, raw) == outcome(decode_exact, raw)
 
 
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(pushes(wild=True))
 def test_equal_on_any_fields(raw: bytes) -> None:
     assert outcome(decode_protobuf, raw) == outcome(decode_exact, raw)
@@ -170,7 +171,7 @@ def _written(streams: Any) -> bytes:
     return bytes(request.SerializeToString())
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 @given(_pushes)
 def test_what_the_library_writes_is_read_without_it(streams: Any) -> None:
     raw = _written(streams)
@@ -178,7 +179,7 @@ def test_what_the_library_writes_is_read_without_it(streams: Any) -> None:
     assert outcome(decode_protobuf, raw) == outcome(decode_exact, raw)
 
 
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(_pushes, st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=3), st.integers(0, 3)), max_size=3))
 def test_equal_on_messages_with_bytes_changed(streams: Any, changes: list[tuple[int, bytes, int]]) -> None:
     raw = bytearray(_written(streams))

@@ -47,7 +47,7 @@ def peak_mb(server: ServerProcess) -> int:
 def test_very_many_label_sets_end_in_an_error_and_quantiles_stay_in_their_budget(
     tmp_path: Path, lines: int, most_mb: int
 ) -> None:
-    with running_server(tmp_path / "data") as server:
+    with running_server(tmp_path / "data", fresh=True) as server:
         push(server, lines)
         assert httpx.post(f"{server.url}/flush", timeout=120).status_code == 204
         for query in (

@@ -6,12 +6,19 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgpack
 import pytest
+from starlette.requests import Request
 
+from config import Settings
+from config.settings import Tenancy
+from gateway.auth import GRANT, Grant, Scope
+from gateway.rejected.journal import Journal, Sender
+from gateway.rejected.routes import refusals, sees_strangers
 from tests.server import ServerProcess, running_server, wait_until
 
 NOW = time.time_ns()
@@ -160,10 +167,44 @@ def test_entries_of_log_are_shown_with_their_json(server: ServerProcess) -> None
     assert sample["error"].startswith("level: level is not one of")
 
 
-def test_requests_without_a_tenant_are_shown_to_all(server: ServerProcess) -> None:
+def test_requests_without_a_tenant_are_counted_for_all_and_shown_to_none(server: ServerProcess) -> None:
     assert push(server, "", {"app": "a"}, (NOW, "x")).status_code == 401
-    found = get(server, "anybody", "/weir/v1/rejected").json()["rejected"]
-    assert {one["reason"]: one["tenant"] for one in found} == {"no_tenant": ""}
+    (found,) = get(server, "anybody", "/weir/v1/rejected").json()["rejected"]
+    assert (found["reason"], found["tenant"], found["requests"], found["samples"]) == ("no_tenant", "", 1, [])
+    (found,) = get(server, "anybody", "/weir/v1/why").json()["rejected"]
+    assert (found["reason"], found["samples"]) == ("no_tenant", [])
+
+
+def asking(grant: Grant | None, *, tenancy: bool) -> Request:
+    gateway = SimpleNamespace(settings=Settings(tenancy=Tenancy(enabled=tenancy)))
+    scope = {"type": "http", "headers": [], "app": SimpleNamespace(state=SimpleNamespace(gateway=gateway))}
+    return Request(scope | ({GRANT: grant} if grant else {}))
+
+
+@pytest.mark.parametrize(
+    ("scopes", "tenant", "tenancy", "sees"),
+    [
+        (None, "", False, True),
+        (None, "", True, False),
+        ([Scope.QUERY], "", True, False),
+        ([Scope.QUERY], "", False, True),
+        ([Scope.QUERY, Scope.ADMIN], "", True, True),
+        ([Scope.QUERY, Scope.ADMIN], "a", True, False),
+        ([Scope.QUERY, Scope.ADMIN], "a", False, False),
+    ],
+)
+def test_who_sees_what_is_nobodys(scopes: list[Scope] | None, tenant: str, *, tenancy: bool, sees: bool) -> None:
+    grant = None if scopes is None else Grant(key="key", scopes=frozenset(scopes), tenant=tenant, until=0, secret=b"")
+    assert sees_strangers(asking(grant, tenancy=tenancy)) == sees
+
+
+def test_samples_of_nobodys_are_left_out_of_what_others_see() -> None:
+    journal = Journal()
+    journal.whole("", Sender("loki", "10.0.0.1"), "no_tenant", "no org id")
+    (all_of_it,) = refusals(journal, ["a"], strangers=True)
+    (counted,) = refusals(journal, ["a"], strangers=False)
+    assert (len(all_of_it.entries), len(counted.entries)) == (1, 0)
+    assert counted.told()["requests"] == 1
 
 
 def test_what_is_refused_of_queries_is_not_shown(server: ServerProcess) -> None:

@@ -1,4 +1,4 @@
-"""Live tail over a real socket: handshakes, frames, limits, ends (CLIENTS.md 1.9, cases 57 to 59)."""
+"""Live tail over a real socket: handshakes, frames, limits, ends (cases 57 to 59 of the clients' catalogue)."""
 
 from __future__ import annotations
 
