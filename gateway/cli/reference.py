@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.app import app
+from gateway.cli.app import weir_app
 from gateway.cli.exits import MEANINGS
 
 _HEAD = """# The `weir` command
@@ -29,7 +29,7 @@ _HEAD = """# The `weir` command
 def page() -> str:
     """The whole of docs/cli.md."""
     codes = "\n".join(f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items())
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(weir_app())
     sections = [section for name, command in root.commands.items() for section in _sections(f"weir {name}", command)]
     return "\n\n".join([_HEAD + codes, *sections]) + "\n"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.app import app
+from gateway.cli.app import weir_app
 from gateway.cli.reference import page
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "cli.md"
@@ -25,7 +25,7 @@ def test_the_page_is_what_the_help_says() -> None:
 
 def test_every_command_and_flag_is_on_the_page_with_an_example() -> None:
     text = page()
-    for path, command in commands(typer.main.get_command(app)).items():
+    for path, command in commands(typer.main.get_command(weir_app())).items():
         section = text.split(f"## `{path}", 1)[1].split("\n## ", 1)[0]
         assert f"\n{path}" in section, f"{path} has no example"
         for param in command.params:
@@ -38,7 +38,7 @@ def test_every_command_and_flag_is_on_the_page_with_an_example() -> None:
 
 
 def test_every_example_is_a_command_line_that_parses() -> None:
-    known = commands(typer.main.get_command(app))
+    known = commands(typer.main.get_command(weir_app()))
     for path, command in known.items():
         for example in (line for line in command.help.splitlines() if line.startswith("weir ")):
             words = example.split()

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.auth import KeyRing, Scope
-from gateway.cli.app import app
+from gateway.cli.app import weir_app
 from storage import KeyRecord, open_keys
 from tests.gateway.weir_command import weir
 
@@ -21,7 +21,7 @@ DAY = 86_400 * 10**9
 
 def keys(data: Path, *args: str, code: int = 0) -> tuple[str, str]:
     """What a command wrote to standard output and standard error."""
-    result = CliRunner().invoke(app, ["keys", *args, "--data-dir", str(data)])
+    result = CliRunner().invoke(weir_app(), ["keys", *args, "--data-dir", str(data)])
     assert result.exit_code == code, result.output
     return result.stdout, result.stderr
 
