@@ -22,6 +22,8 @@ from storage.rows import concat_batches
 
 _QUEUED = ("pending", "sending", "failed")
 """Open batches that are sent without anybody's word; a refused one waits for an operator's."""
+_TRIMS = 100
+"""Batches that are given up at a time for want of room: who sends and asks must get their turn."""
 _CURSOR_EVERY = 1.0
 """Seconds between two notes that rows nobody selects were passed."""
 
@@ -35,6 +37,9 @@ class Log(Rows, Protocol):
 
     def subscribe(self, name: str, *, holds_retention: bool = True) -> Place:
         """Where a relay is; its cursor is made at the end of the log if it is new."""
+
+    def end(self) -> Place:
+        """Behind the last record that may be read."""
 
 
 class Book:
@@ -279,27 +284,34 @@ class Book:
         Raises StorageError, OSError.
         """
         gone: list[RelayBatch] = []
-        while over := self._over(most):
+        while len(gone) < _TRIMS and (over := self._over(most)):
             oldest = next(iter(self._refused.values()), None) or self.next or self._oldest_of_log(over)
             if oldest is None:
                 break
             gone.append(self.give_up(oldest, reason))
         return gone
 
+    def remove_all(self, reason: str) -> list[RelayBatch]:
+        """Gives up all that is owed now, not what comes meanwhile; the batches. Raises StorageError, OSError."""
+        end = self._log.end()
+        gone: list[RelayBatch] = []
+        while True:
+            gone += [self.give_up(batch, reason) for batch in self.open_batches]
+            if self._gathering.first >= end or self._oldest_of_log(MOST_ROWS, end) is None:
+                return gone
+
     def _over(self, most: int) -> int:
         """Rows, about, that are too many where `most` bytes of lines may wait."""
         backlog = self.backlog()
         over = backlog.bytes + sum(batch.bytes for batch in self._refused.values()) - most
-        if most == 0:  # nothing is no rows: lines may be empty
-            return backlog.rows + len(self._refused)
         return max(1, over * backlog.rows // max(1, backlog.bytes)) if over > 0 else 0
 
-    def _oldest_of_log(self, rows: int) -> RelayBatch | None:
+    def _oldest_of_log(self, rows: int, upto: Place | None = None) -> RelayBatch | None:
         """Makes batches of the next rows that somebody selects, of so many at most; the first of them."""
         first = self._gathering.first
         while True:
             gathering = Gathering(first, first)
-            if not gathering.take(self._log, self._selection, min(rows, MOST_ROWS)):
+            if not gathering.take(self._log, self._selection, min(rows, MOST_ROWS), upto):
                 return None
             if gathering.tenants:
                 self._begin(gathering)
@@ -309,8 +321,10 @@ class Book:
     # -- the ledger and its copy here
 
     def _put(self, batch: RelayBatch) -> RelayBatch:
+        place = next((at for at, each in enumerate(self._queue) if each.uuid == batch.uuid), None)
+        if place is None:  # given up meanwhile: it must not be open again
+            raise UnknownBatch(str(batch.uuid))
         self._ledger.update(batch)
-        place = next(at for at, each in enumerate(self._queue) if each.uuid == batch.uuid)
         self._count({batch.uuid: self._queue[place]}, [batch])
         self._queue[place] = batch
         return batch
@@ -319,8 +333,12 @@ class Book:
         """Batches of the queue, or refused ones, that are none of it any more, and others in the place of the first.
 
         What is now first is on its way in the same transaction: one sync a batch and not two.
+
+        Raises UnknownBatch: one of them was given up meanwhile.
         """
         gone = {batch.uuid for batch in changed}
+        for lost in gone - {batch.uuid for batch in self.open_batches}:
+            raise UnknownBatch(str(lost))
         place = next((at for at, batch in enumerate(self._queue) if batch.uuid in gone), 0)
         queue = [batch for batch in self._queue if batch.uuid not in gone]
         queue[place:place] = put

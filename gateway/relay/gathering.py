@@ -92,9 +92,9 @@ class Gathering:
             # Of a selector that few rows pass, or of many tenants: as many rows as it may take, and a little less.
             step = int(0.9 * (size - most) * step / passed) if passed else 2 * step
 
-    def take(self, log: Rows, selection: Selection, rows: int) -> bool:
-        """Reads once, so many rows at most; whether there are any. Raises StorageError."""
-        stretch = log.read(self.end, rows, nbytes=MOST_BYTES)
+    def take(self, log: Rows, selection: Selection, rows: int, upto: Place | None = None) -> bool:
+        """Reads once, so many rows at most and none from `upto` on; whether there are any. Raises StorageError."""
+        stretch = log.read(self.end, rows, upto=upto, nbytes=MOST_BYTES)
         self._add(log, stretch, {part.tenant: selection.rows(part.tenant, part.batch) for part in stretch.parts})
         return stretch.end > stretch.first
 

@@ -12,12 +12,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from gateway.logs import event
 from gateway.relay.backoff import delay
 from gateway.relay.book import Book, Log
+from gateway.relay.errors import UnknownBatch
 from gateway.relay.figures import RelayFigures, State
 from gateway.relay.selection import Selection
 from gateway.relay.sink import Archived, Conflict, Failed, Outcome, Outgoing, Refused, RelayOptions, Sink
@@ -139,6 +141,9 @@ class Relay:
                     await self._open()
                 await self._turn()
                 failures = 0
+            except UnknownBatch as error:
+                self._outgoing = None
+                event(_log, logging.INFO, f"a batch was given up while it was sent: {error}", relay=self.name)
             except (StorageError, OSError) as error:
                 failures += 1
                 self._tell_failure(f"the outbox cannot be used: {error}", None)
@@ -178,8 +183,16 @@ class Relay:
             outgoing = Outgoing(self.name, batch.uuid, self.options.tenant or batch.tenant, rows, len(rows))
             self._outgoing = outgoing
         if not outgoing.records:
-            self._removed(await self._do(self._book.give_up, batch, "nothing of it is selected any more"))
+            reason = "nothing of it is selected any more, or it was lost to damage"
+            self._removed(await self._do(self._book.give_up, batch, reason))
             return
+        if outgoing.records != batch.records:
+            self._event(
+                "batch is not what it was: the selector was changed, or rows were lost to damage",
+                batch,
+                logging.WARNING,
+                found=outgoing.records,
+            )
         batch = await self._do(self._book.sending, batch)
         self._state = "sending"
         self._event("batch started", batch, tenant=batch.tenant, bytes=batch.bytes)
@@ -276,7 +289,10 @@ class Relay:
 
     async def retry_all(self) -> list[RelayBatch]:
         """As `retry`, for every open batch. Raises StorageError."""
-        batches = [await self._do(self._book.retry, each.uuid) for each in reversed(self._book.open_batches)]
+        batches = []
+        for each in reversed(self._book.open_batches):
+            with suppress(UnknownBatch):  # it got through meanwhile
+                batches.append(await self._do(self._book.retry, each.uuid))
         self._asked.set()
         self._came.set()
         return batches
@@ -293,7 +309,7 @@ class Relay:
     async def remove_all(self, reason: str) -> int:
         """Gives up all that is owed now; how many records. Raises StorageError."""
         before = self._given_up
-        for batch in await self._do(self._book.trim, 0, reason):
+        for batch in await self._do(self._book.remove_all, reason):
             self._removed(batch)
         self._alerts.resolved(f"relay/{self.name}/refused")
         self._asked.set()

@@ -141,7 +141,7 @@ class Ledger:
         self._moved = moved
         self._clock = clock
         self._lock = threading.Lock()
-        """Over `_open` and the order of transactions."""
+        """Over `_open` and the order of transactions; taken before that of control.db, never within it."""
         self._open: dict[tuple[str, UUID], RelayBatch] = {}
         for row in control.rows(f"{_SELECT} WHERE status NOT IN ('archived', 'removed')"):
             batch = _batch(row)
@@ -176,12 +176,17 @@ class Ledger:
             self._remember(batches)
         self._moved(relay, cursor)
 
-    def give_up(self, db: Connection, relay: str) -> None:
-        """Within a transaction: all open batches of a relay are `removed`."""
+    def unsubscribe(self, relay: str) -> None:
+        """A relay has no cursor any more, and its open batches are `removed`, together.
+
+        Raises StorageUnavailable if control.db cannot be written.
+        """
         now = self._clock()
         with self._lock:
             gone = [batch for batch in self._open.values() if batch.relay == relay]
-            _put(db, [replace(batch, status="removed", completed=now) for batch in gone])
+            with self._control.transaction() as db:
+                _put(db, [replace(batch, status="removed", completed=now) for batch in gone])
+                db.execute("DELETE FROM relays WHERE name = ?", (relay,))
             for batch in gone:
                 del self._open[batch.relay, batch.uuid]
 

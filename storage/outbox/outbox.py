@@ -22,7 +22,7 @@ from storage.batch import Batch, Pairs
 from storage.control import Control
 from storage.errors import CorruptSegment, StorageError
 from storage.outbox.ledger import Ledger
-from storage.outbox.marks import Mark
+from storage.outbox.marks import Mark, Marks
 from storage.outbox.places import Backlog, Part, Place, Stretch
 from storage.outbox.progress import Progress
 from storage.outbox.reading import RecordReader, Share
@@ -208,9 +208,7 @@ class Outbox:
 
         Raises StorageUnavailable if control.db cannot be written.
         """
-        with self._control.transaction() as db:
-            self.ledger.give_up(db, name)
-            db.execute("DELETE FROM relays WHERE name = ?", (name,))
+        self.ledger.unsubscribe(name)
         with self._lock:
             self._cursors.pop(name, None)
         self._wake.set()
@@ -305,13 +303,26 @@ class Outbox:
     def _next(self, place: Place) -> tuple[Segment, Mark] | None:
         """The first record with rows from a place on."""
         for segment in self._segments.with_records_from(place.seq):
-            marks = segment.marks if segment.marks is not None else self._segments.index(segment).marks
+            marks = self._marks(segment)
             at = marks.find(place.seq)
             if at < len(marks) and marks[at].seq == place.seq and place.row >= marks[at].rows:
                 at += 1
             if at < len(marks):
                 return segment, marks[at]
         return None
+
+    def _marks(self, segment: Segment) -> Marks:
+        """The records of a segment; none, if its file cannot be read any more: the rest is sent all the same."""
+        if segment.marks is not None:
+            return segment.marks
+        try:
+            return self._segments.index(segment).marks
+        except (CorruptSegment, FileNotFoundError) as error:
+            if segment in self._segments.all():
+                self.lost += 1
+                log.error("%s; %d rows that are owed are lost, the file stays", error, segment.rows)  # noqa: TRY400 - it names the file
+                self._segments.drop(segment)
+            return Marks()
 
     def _shares(self, segment: Segment, mark: Mark) -> tuple[Share, ...] | None:
         """What a record has; nothing, if it is damaged; None: the segment is in another file now."""
@@ -353,7 +364,7 @@ class Outbox:
             if segment.marks is None and segment.first_seq > first.seq:
                 part, at = (segment.rows, segment.bytes), segment.oldest
             else:
-                marks = segment.marks if segment.marks is not None else self._segments.index(segment).marks
+                marks = self._marks(segment)
                 place = marks.find(first.seq)
                 if place >= len(marks):
                     continue

@@ -179,15 +179,18 @@ class Segments:
         target = self._folder / time.strftime("%Y/%m/%d", time.gmtime()) / path.name
         try:
             _make_folders(self._folder, *target.parent.relative_to(self._folder).parts)
-            path.rename(target)
+            size = path.stat().st_size
+            with self._lock:  # who does not find the file where it was finds it listed where it is
+                path.rename(target)
+                self._put(replace(segment, path=target, form=Form.KEPT, size=size))
+        except OSError as error:
+            log.warning("segment %s, of which records are owed, stays in the log for now: %s", path.name, error)
+            return True
+        try:
             sync_directory(target.parent)
             sync_directory(path.parent)
         except OSError as error:
-            log.warning("segment %s, of which records are owed, stays in the log for now: %s", path.name, error)
-            if not target.exists():
-                return True
-        with self._lock:
-            self._put(replace(segment, path=target, form=Form.KEPT, size=target.stat().st_size))
+            log.warning("the move of segment %s to the archive is not durable yet: %s", path.name, error)
         return True
 
     # -- packing
@@ -340,9 +343,15 @@ class Segments:
             self._put(segment)
             path.with_name(f"{segment_name(segment.number)}").unlink(missing_ok=True)
         for path in sorted(self._folder.glob("*/*/*/*.wal")):
+            if not path.stem.isdecimal():
+                continue
             number, state = int(path.stem), path.stat()
             raw = mapped(path)
-            marks, gaps = marks_of(raw, salt_in(raw, path, number, self._origin), int(state.st_mtime_ns))
+            try:
+                marks, gaps = marks_of(raw, salt_in(raw, path, number, self._origin), int(state.st_mtime_ns))
+            except CorruptSegment as error:
+                log.error("%s; what of it is owed is lost, the file stays", error)  # noqa: TRY400 - it names file and fault
+                continue
             self._put(Segment(number, path, Form.KEPT, marks, size=state.st_size))
             self.forget_given_up(gaps)
         for folders in ("*/*/*", "*/*", "*"):  # a crash may have come between them

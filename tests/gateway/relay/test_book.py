@@ -234,7 +234,7 @@ def test_all_that_is_owed_can_be_given_up(store: Store) -> None:
     assert some.gather(1, 0)
     assert some.next is not None
     some.set_aside(some.next, "no")
-    assert sum(batch.records for batch in some.trim(0, "removed")) == 2
+    assert sum(batch.records for batch in some.remove_all("removed")) == 2
     assert some.backlog().rows == 0
     assert not some.refused
 
@@ -244,3 +244,40 @@ def test_two_relays_do_not_know_of_one_another(store: Store) -> None:
     stored(store, [*numbered(0, 4), *numbered(4, 6, "web")])
     assert sent(one, 10) == [[line for _, line in numbered(0, 6)]]
     assert sent(other, 10) == [["00004", "00005"]]
+
+
+def test_what_comes_while_all_is_given_up_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = book(store)
+    stored(store, numbered(0, 5))
+    give_up = Book.give_up
+
+    def meanwhile(self: Book, batch: RelayBatch, reason: str) -> RelayBatch:
+        stored(store, numbered(5, 8))
+        return give_up(self, batch, reason)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Book, "give_up", meanwhile)
+        assert sum(batch.records for batch in some.remove_all("removed")) == 5
+    assert sent(some, 10) == [["00005", "00006", "00007"]]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "set_aside", "renew", "halve", "archived", "sending"])
+def test_a_batch_that_was_given_up_does_not_come_back(store: Store, outcome: str) -> None:
+    """An operator's word comes between a try and what is said of it."""
+    some = book(store)
+    stored(store, numbered(0, 6))
+    assert some.gather(3, 0)
+    batch = some.next
+    assert batch is not None
+    some.rows(batch)
+    batch = some.failed(batch, "busy")
+    some.remove(batch.uuid, "removed")
+    arguments = [batch] if outcome in ("archived", "sending") else [batch, "no"]
+    with pytest.raises(UnknownBatch):
+        getattr(some, outcome)(*arguments)
+    assert store.outbox.ledger.open_batches("up") == list(some.open_batches)
+    assert sent(some, 10) == [["00003", "00004", "00005"]]
+    totals = store.outbox.ledger.totals("up").by_status
+    assert {status: tally for status, tally in some.totals.items() if tally.batches} == {
+        status: tally for status, tally in totals.items() if tally.batches
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from uuid import UUID
@@ -266,3 +267,41 @@ def test_the_command_takes_the_variables_of_the_folder_where_it_is_started(
     refused = weir("config", "check")
     assert refused.returncode == 2
     assert "upstream upstream: selector: 'x' is not a stream selector" in refused.stderr
+
+
+def test_a_batch_that_is_given_up_while_it_is_sent_holds_nothing_up(tmp_path: Path) -> None:
+    """The order to give it up waits on the relay's thread while the answer to the batch comes in."""
+    sink = Scripted(Failed("busy"))
+    sending = asyncio.Event()
+    go_on = asyncio.Event()
+    send = sink.send
+
+    async def slowly(outgoing: Outgoing) -> Outcome:
+        outcome = await send(outgoing)
+        if not sending.is_set():
+            sending.set()
+            await go_on.wait()
+        return outcome
+
+    sink.send = slowly  # type: ignore[method-assign]
+
+    async def test(store: Store, relays: Relays, _alarms: Alarms) -> None:
+        await stored(store, "one")
+        await sending.wait()
+        (relay,) = relays._relays.values()
+        uuid = sink.sent[0][0]
+        busy = threading.Event()
+        held = relay._thread.submit(busy.wait)
+        removing = asyncio.ensure_future(relay.remove(uuid, "removed"))
+        await asyncio.sleep(0)
+        go_on.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        busy.set()
+        await asyncio.wrap_future(held)
+        await removing
+        await stored(store, "two")
+        await until(lambda: ["two"] in [lines for _, lines in sink.sent])
+        await until(lambda: store.outbox.ledger.open_batches("up") == [])
+
+    relayed(tmp_path / "data", sink, test)

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
 from storage import Place, Store, SyncMode
 from storage.errors import StorageError
+from storage.outbox import segments
 from storage.outbox.places import Backlog
-from storage.segment import scan_segment
+from storage.segment import scan_segment, sync_directory
 from tests.storage.entries import NOON, Entry, Outcome, batch_of, entries_of, entry, packed, put, quiet, stored
 from tests.storage.outbox.owing import RELAY, batch, files, look, passed, rows_from, start
 
@@ -372,3 +373,52 @@ def test_a_reader_survives_that_segments_move_under_it(tmp_path: Path) -> None:
             step()
     assert found == rows
     store.close()
+
+
+def test_a_segment_that_moves_while_it_is_looked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read begins between the rename of a segment and the syncs behind it, which may take long."""
+    store = start(tmp_path)
+    first = store.outbox.subscribe(RELAY)
+    rows = push(store, 1, 2)
+    seen: list[list[tuple[str, Entry]]] = []
+
+    def while_moving(folder: Path) -> None:
+        if "archive" in folder.parts and list(folder.glob("*.wal")):
+            seen.append(rows_from(store, first))
+        sync_directory(folder)
+
+    monkeypatch.setattr(segments, "sync_directory", while_moving)
+    store.flush()
+    assert seen
+    assert all(found == rows for found in seen)
+    assert store.outbox.lost == 0
+    store.close()
+
+
+def test_relays_are_given_up_while_others_move_on(store: Store) -> None:
+    """Both write to control.db, from threads of their own: neither may wait for the other for ever."""
+    place = store.outbox.subscribe("busy")
+    ended = Event()
+
+    def settle() -> None:
+        while not ended.is_set():
+            store.outbox.ledger.settle("busy", (), place)
+
+    mover = Thread(target=settle, daemon=True)
+    mover.start()
+    remover = Thread(target=give_up, args=(store, 30), daemon=True)
+    remover.start()
+    remover.join(60)
+    ended.set()
+    mover.join(60)
+    assert not remover.is_alive()
+    assert not mover.is_alive()
+    assert list(store.outbox.cursors()) == ["busy"]
+
+
+def give_up(store: Store, relays: int) -> None:
+    for number in range(relays):
+        name = f"gone{number}"
+        place = store.outbox.subscribe(name)
+        store.outbox.ledger.begin([replace(batch(place, place), relay=name)])
+        store.outbox.unsubscribe(name)
