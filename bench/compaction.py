@@ -1,7 +1,7 @@
 """What compaction costs those who push and ask meanwhile: a server that compacts beside one that does not.
 
 Both have the same data, get the same pushes and are asked the same, in turns; who has no turn stands still. What is
-asked for is of one day, which is compacted already, and what is compacted of the day before: so both read the same.
+asked for is of one day, which is compacted already, and what is compacted of those before: so both read the same.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ from bench.server import COMPACTING, MeasuredServer
 SMALL_BLOCKS = ("--set", "memtable.size=8MB")
 """Makes a flush of every few MB, so that there is something to compact."""
 DAY = 86_400_000_000_000
+DAYS = 2
+"""Before the one that is asked for, each with all lines, to be compacted."""
 PER_REQUEST = 5_000
 """Lines of a push of what is to be compacted."""
-TURNS = 11
+TURNS = 9
 """Of each server, the first of which does not count: both have just been started."""
-FEWEST = 5
+FEWEST = 4
 """Turns in which there was something to compact, that must be left."""
 SECONDS = 3.0
 """For which pushes go on in a turn, at least."""
@@ -55,7 +57,8 @@ def beside_compaction(folder: Path, lines: Lines, pushed: Payloads, query: Query
         load(server, pushed.bodies)
         server.compact()
     with MeasuredServer(quiet, *SMALL_BLOCKS) as server:
-        load(server, payloads(lines, PER_REQUEST, START - DAY).bodies)
+        for days in range(1, DAYS + 1):
+            load(server, payloads(lines, PER_REQUEST, START - days * DAY).bodies)
     shutil.copytree(quiet, busy)
     turns = []
     with (

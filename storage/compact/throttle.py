@@ -1,16 +1,15 @@
-"""How much of a processor compaction takes: little while pushes come, all of one else."""
+"""How much of a processor compaction takes: little while pushes come, all of one else.
+
+Its thread has the priority of all others. With a lower one (nice 10) it kept the interpreter's lock while busy threads
+without that lock had the processors, and everybody waited: push p99 was 1.8 times that without compaction, not 1.1.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
-NICE = 10
-"""Of compaction's thread, where threads have one of their own."""
 _MOST = 2.0
 """Seconds that one pause lasts at most: what is owed after a long piece of work is no reason to stand still."""
 
@@ -43,10 +42,3 @@ class Throttle:
         if self._stop.is_set():
             raise Stopped
         self.begin()
-
-
-def be_nice() -> None:
-    """Lets other threads go first, where the system knows a priority for each thread."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

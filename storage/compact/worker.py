@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from storage.compact.engine import Barred, Engine
-from storage.compact.throttle import Stopped, Throttle, be_nice
+from storage.compact.throttle import Stopped, Throttle
 from storage.errors import StorageError
 from storage.leases import Leases
 
@@ -67,7 +67,6 @@ class Worker:
         return time.monotonic() - self._pushed < BUSY
 
     def _run(self) -> None:
-        be_nice()
         wait = TICK
         while not self._stop.wait(wait):
             wait = TICK
