@@ -25,6 +25,9 @@ PROTOCOLS = ("http/1.1",)
 SETTLES = 0.2
 """Seconds in which files that have changed must not change again before they are taken."""
 
+_MOST_LOOKS = 50
+"""Looks at files that change all the time, before they are taken as they are."""
+
 _NS_PER_SECOND = 1_000_000_000
 
 
@@ -149,6 +152,7 @@ class Tls:
         """Reads the files: for a start. Raises BadTls."""
         self._source = source
         self._known = self._content()
+        self._failed = b""
         self.context = server_context(source)
         self.is_good = True
         self.changed = time.time()
@@ -163,26 +167,30 @@ class Tls:
         if not self._source.files:
             return
         found = await asyncio.to_thread(self._content)
-        if found == self._known and not asked:
+        if found == self._known and self.is_good and not asked:
             return
-        self._known = await self._settled(found)
+        settled = await self._settled(found)
         names = ", ".join(map(str, self._source.files))
         try:
             self.context = await asyncio.to_thread(server_context, self._source)
         except BadTls as error:
             self.is_good = False
-            event(_log, logging.ERROR, f"TLS stays as it was: {error}", files=names)
+            if asked or settled != self._failed:  # tried again each time, said once
+                event(_log, logging.ERROR, f"TLS stays as it was: {error}", files=names)
+            self._failed = settled
             return
+        self._known, self._failed = settled, b""
         self.is_good, self.changed = True, time.time()
         event(_log, logging.INFO, "the TLS files were read again", files=names)
 
     async def _settled(self, found: bytes) -> bytes:
         """What the files hold once nobody writes to them any more: certificate and key are two."""
-        while True:
+        for _ in range(_MOST_LOOKS):
             await asyncio.sleep(SETTLES)
             before, found = found, await asyncio.to_thread(self._content)
             if found == before:
-                return found
+                break
+        return found
 
     def _content(self) -> bytes:
         """What stands for the files' contents. A file that cannot be read has one of its own."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 
 from gateway.auth.grants import GRANT, Grant
@@ -58,7 +59,7 @@ class KeyWatch:
         gate = self._gate
         try:
             records = await asyncio.to_thread(self._changed)
-        except StorageError as error:
+        except (StorageError, sqlite3.Error, OSError) as error:
             if gate.is_good:
                 event(_log, logging.ERROR, f"the keys stay as they were: {error}")
             gate.is_good = False

@@ -6,11 +6,13 @@ A batch counts as archived when its lines and the journal's line about them are 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,10 +20,22 @@ from gateway.emit.journal import Journal, Settled
 from gateway.emit.packing import Packer, left_over
 from gateway.emit.rows import as_json, with_tenant
 from gateway.emit.target import Target, move_aside, take_up
+from gateway.logs import event
 from gateway.relay.sink import Archived, Failed, Outcome, Outgoing
+
+_log = logging.getLogger("weir.emit")
+
+ROTATES_AGAIN = 60.0
+"""Seconds after which a file that could not be moved aside is tried again."""
 
 MAX_OPEN = 64
 """Files kept open, for as many tenants."""
+
+MAX_NAME = 150
+"""Characters of a tenant's quoted name in a path: with what is put behind it a file's name has 255 bytes at most."""
+
+_PREFIX = 60
+"""Characters that stay of a longer one, before its SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class FileSink:
         self._packer: Packer | None = None
         self._targets: OrderedDict[Path, Target] = OrderedDict()
         self._tidied: set[Path] = set()
+        self._rotates_after = 0.0
 
     async def send(self, outgoing: Outgoing) -> Outcome:
         """Writes a batch. What the disk refuses is tried again."""
@@ -102,6 +117,8 @@ class FileSink:
     def _path(self, tenant: str) -> Path:
         # A tenant's name may be any text: of "../x" a file name is made.
         safe = quote(tenant, safe="").replace(".", "%2E") if tenant.strip(".") == "" else quote(tenant, safe="")
+        if len(safe) > MAX_NAME:
+            safe = f"{safe[:_PREFIX]}-{sha256(tenant.encode()).hexdigest()}"
         return Path(self.options.path.replace("{tenant}", safe).replace("{name}", self.options.name)).absolute()
 
     def _target(self, path: Path, journal: Journal) -> Target:
@@ -112,8 +129,7 @@ class FileSink:
         if target is not None and not target.is_there():
             self._forget(target)
             target = None
-        if target is not None and self._is_of_the_past(target):
-            self._rotate(target, journal)
+        if target is not None and self._is_of_the_past(target) and self._rotate(target, journal):
             target = None
         if target is None:
             target = self._taken_up(path, journal)
@@ -122,8 +138,7 @@ class FileSink:
 
     def _taken_up(self, path: Path, journal: Journal) -> Target:
         target = self._targets[path] = take_up(path, journal)
-        if target.length and self._is_of_the_past(target):
-            self._rotate(target, journal)
+        if target.length and self._is_of_the_past(target) and self._rotate(target, journal):
             target = self._targets[path] = take_up(path, journal)
         while len(self._targets) > MAX_OPEN:
             self._forget(next(iter(self._targets.values())))
@@ -133,9 +148,29 @@ class FileSink:
         every = self.options.rotate_every
         return bool(every and target.length) and time.time_ns() // every > target.since // every
 
-    def _rotate(self, target: Target, journal: Journal) -> None:
+    def _rotate(self, target: Target, journal: Journal) -> bool:
+        """Moves a file aside; if it cannot be renamed, it is written on, and a later batch tries again."""
+        now = time.monotonic()
+        if now < self._rotates_after:
+            return False
+        try:
+            aside = move_aside(target, journal, time.time_ns())
+        except OSError as error:
+            if target.is_there():  # it was not renamed, and is open
+                self._rotates_after = now + ROTATES_AGAIN
+                event(
+                    _log,
+                    logging.WARNING,
+                    "a file cannot be moved aside; it is written on",
+                    file=str(target.path),
+                    error=error.strerror,
+                )
+                return False
+            self._targets.pop(target.path, None)  # renamed and closed
+            raise
         del self._targets[target.path]
-        self._pack([move_aside(target, journal, time.time_ns())])
+        self._pack([aside])
+        return True
 
     def _pack(self, paths: list[Path]) -> None:
         if self.options.gzip and self._packer is not None:

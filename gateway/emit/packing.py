@@ -63,17 +63,23 @@ class Packer:
     def _pack(self, path: Path) -> None:
         packed = path.with_name(f"{path.name}.gz")
         half = path.with_name(f"{path.name}.gz.tmp")
-        with path.open("rb") as source, half.open("wb") as raw:
+        with path.open("rb") as source, open(half, "wb", opener=_private) as raw:
             with gzip.GzipFile(path.name, "wb", _LEVEL, raw) as target:
                 while chunk := source.read(_CHUNK):
                     if self._stop.is_set():
                         return
                     target.write(chunk)
             raw.flush()
+            os.fchmod(raw.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
             os.fsync(raw.fileno())
         half.rename(packed)
         sync_directory(packed.parent)
         path.unlink()
+
+
+def _private(path: str, flags: int) -> int:
+    """Nobody else may read what is half done; the whole file gets its source's mode."""
+    return os.open(path, flags, 0o600)
 
 
 def left_over(path: Path) -> list[Path]:

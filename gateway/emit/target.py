@@ -116,7 +116,7 @@ def move_aside(target: Target, journal: Journal, now: int) -> Path:
     while aside.exists() or aside.with_name(f"{aside.name}.gz").exists():
         number += 1
         aside = target.path.with_name(f"{target.path.name}.{stamp}-{number}")
-    target.path.rename(aside)
+    target.path.rename(aside)  # if this goes wrong, the target is as it was
     target.close()
     sync_directory(aside.parent)
     # If nobody comes to say this, the file is shorter than its settled length at the next start, or not there.

@@ -140,7 +140,7 @@ class Alerts:
         self._tasks = []
         if self._kept is not None:
             with suppress(OSError):  # the disk that an alert speaks of, perhaps
-                await asyncio.to_thread(self._kept.save, self._state())
+                await asyncio.to_thread(self._kept.save, self._state)
 
     def _state(self) -> State:
         told = {channel.name: tuple(channel.told) for channel in self._channels}
@@ -151,7 +151,7 @@ class Alerts:
             await self._dirty.wait()
             self._dirty.clear()
             try:
-                await asyncio.to_thread(kept.save, self._state())
+                await asyncio.to_thread(kept.save, self._state)
             except OSError as error:
                 event(_log, logging.DEBUG, "what was told cannot be written down", reason=error.strerror)
                 self._dirty.set()

@@ -7,6 +7,8 @@ it. It is remade when it cannot be read; then what was raised before is told onc
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class Kept:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / NAME
+        self._lock = threading.Lock()
 
     def load(self) -> State:
         """What was written last; nothing if it cannot be read."""
@@ -45,9 +48,12 @@ class Kept:
         except (OSError, msgspec.MsgspecError):
             return State()
 
-    def save(self, state: State) -> None:
-        """Writes it down. Raises OSError."""
-        body = msgspec.json.encode(state)
+    def save(self, state: Callable[[], State]) -> None:
+        """Writes down what `state` says once nobody else writes: the last state wins. Raises OSError."""
+        with self._lock:
+            self._write(msgspec.json.encode(state()))
+
+    def _write(self, body: bytes) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             room = max(_ROOM, os.fstat(fd).st_size)

@@ -66,6 +66,8 @@ class Sender:
             return Rejected(self._said(f"its url is none: {error}"))
         except self._library.HTTPError as error:
             return Again(self._said(f"{type(error).__name__}: {error}".removesuffix(": ")))
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw (a header that is no ASCII) must not end the notifier
+            return Rejected(type(error).__name__)  # its text may hold a secret
         if answer.is_success:
             return Sent()
         reason = self._said(f"status {answer.status_code}: {answer.text[:_SHOWN]}".strip().removesuffix(":"))
