@@ -93,18 +93,11 @@ class Requests:
 
     async def _serve(self, request: InFlight, exchange: _Exchange) -> None:
         scope = request.scope
-        moved = clean_path(scope, self._prefix)
-        if moved is not None:
-            await exchange.send(
-                {
-                    "type": "http.response.start",
-                    "status": 301,
-                    "headers": [(b"location", moved), (b"content-length", b"0")],
-                }
-            )
-            await exchange.send({"type": "http.response.body", "body": b""})
-            return
         try:
+            moved = clean_path(scope, self._prefix)
+            if moved is not None:
+                await self._redirect(scope, exchange, moved)
+                return
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw is logged and answered 500
             try:
@@ -116,6 +109,13 @@ class Requests:
         else:
             if exchange.status >= 400:
                 self._log_failure(request, Failure(exchange.status, exchange.said()), None)
+
+    async def _redirect(self, scope: Scope, exchange: _Exchange, location: bytes) -> None:
+        if self._gateway.settings.auth.enabled:
+            self._gateway.gate.admit(scope, None)
+        headers = [(b"location", location), (b"content-length", b"0")]
+        await exchange.send({"type": "http.response.start", "status": 301, "headers": headers})
+        await exchange.send({"type": "http.response.body", "body": b""})
 
     async def _fail(self, request: InFlight, exchange: _Exchange, error: Exception) -> None:
         answer = failure(error, request.permission)
