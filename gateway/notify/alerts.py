@@ -124,6 +124,8 @@ class Alerts:
                 channel.begin_with(before.told.get(channel.name, ()), list(self._active.values()))
             self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.ensure_future(channel.run()) for channel in self._channels]
+        for task in self._tasks:
+            task.add_done_callback(_tell_end)
         if self._kept is not None:
             self._dirty.set()  # the file is made while there is room for it
             self._tasks.append(asyncio.ensure_future(self._save_often(self._kept)))
@@ -156,6 +158,12 @@ class Alerts:
                 event(_log, logging.DEBUG, "what was told cannot be written down", reason=error.strerror)
                 self._dirty.set()
                 await asyncio.sleep(SAVE_AGAIN)
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """A notifier that ends by a fault of ours says so: nobody would be told of anything any more."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        event(_log, logging.ERROR, "a notifier has ended; the next start has it again", exc_info=error)
 
 
 def _named(details: Mapping[str, str]) -> dict[str, Any]:

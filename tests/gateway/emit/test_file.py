@@ -18,7 +18,7 @@ import pytest
 
 from gateway.client.importing.reading import Fields
 from gateway.client.importing.records import rows_of_record
-from gateway.emit import journal, packing
+from gateway.emit import file, journal, packing
 from gateway.emit.file import FileOptions, FileSink
 from gateway.emit.packing import left_over
 from gateway.relay.sink import Archived, Failed, Outcome, Outgoing
@@ -302,3 +302,48 @@ def test_folders_on_the_way_are_made_and_what_is_no_folder_is_told(tmp_path: Pat
     assert run(tmp_path, outgoing(["a"]), path=f"{tmp_path}/x/y/z.jsonl") == [Archived()]
     (outcome,) = run(tmp_path, outgoing(["a"]), path=f"{tmp_path}/x/y/z.jsonl/more")
     assert isinstance(outcome, Failed)
+
+
+def test_a_file_that_cannot_be_moved_aside_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may not be written, around a file that may: as in /var/log."""
+
+    def refused(_path: Path, _target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    batches = [outgoing(["a" * 100]), outgoing(["b" * 100]), outgoing(["c" * 100]), outgoing(["d" * 100])]
+
+    async def body(sink: FileSink) -> list[Outcome]:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", refused)
+            outcomes = [await sink.send(batch) for batch in batches[:2]]
+        monkeypatch.setattr(file, "ROTATES_AGAIN", 0.0)
+        sink._rotates_after = 0.0
+        return [*outcomes, *[await sink.send(batch) for batch in batches[2:]]]
+
+    assert with_sink(tmp_path, body, rotate_size=50, gzip=False) == [Archived()] * 4
+    first, second = asides(tmp_path)
+    assert [line[0] for line in lines(first)] == ["a", "b", "c"]
+    assert [line[0] for line in lines(second)] == ["d"]
+
+
+def test_a_tenant_of_a_long_name_has_a_file_of_its_own(tmp_path: Path) -> None:
+    tenants = ["!" * 150, "!" * 149 + "*"]
+    batches = [outgoing([tenant[-1]], tenant=tenant) for tenant in tenants]
+    assert run(tmp_path, *batches, path=str(tmp_path / "{tenant}.jsonl")) == [Archived()] * 2
+    found = sorted(line for path in tmp_path.glob("*.jsonl") for line in lines(path))
+    assert found == ["!", "*"]
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+
+
+def test_a_packed_file_is_for_whom_the_file_was_for(tmp_path: Path) -> None:
+    run(tmp_path, outgoing(["a" * 100]))
+    (tmp_path / "out.jsonl").chmod(0o600)
+
+    async def body(sink: FileSink) -> list[Outcome]:
+        outcomes = [await sink.send(outgoing(["b" * 100]))]
+        assert await asyncio.to_thread(wait_until, lambda: [path.suffix for path in asides(tmp_path)] == [".gz"])
+        return outcomes
+
+    assert with_sink(tmp_path, body, rotate_size=50) == [Archived()]
+    (packed,) = asides(tmp_path)
+    assert packed.stat().st_mode & 0o777 == 0o600
