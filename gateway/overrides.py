@@ -7,7 +7,6 @@ it is mended. All of the file is taken, or nothing of it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -19,13 +18,11 @@ from config import ConfigError, Settings
 from gateway.logs import event
 from gateway.retention_rules import retention_options
 from gateway.state import Gateway
+from gateway.watched_files import content_of, settled
 
 _log = logging.getLogger("weir.overrides")
 
 _NS_PER_SECOND = 1_000_000_000
-
-SETTLES = 0.2
-"""Seconds in which a file that has changed must not change again before it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class OverridesWatch:
         """`source` was read for the gateway's settings just now."""
         self._gateway = gateway
         self._source = source
-        self._known = self._content()
+        self._known = content_of(source.files)
         self._asked = asyncio.Event()
         self._figures = gateway.overrides
         self._figures.changed = time.time()
@@ -65,29 +62,10 @@ class OverridesWatch:
                 await asyncio.wait_for(self._asked.wait(), seconds)
             asked = self._asked.is_set()
             self._asked.clear()
-            found = await asyncio.to_thread(self._content)
+            found = await asyncio.to_thread(content_of, self._source.files)
             if asked or found != self._known:
-                self._known = await self._settled(found)
+                self._known = await settled(self._source.files, found)
                 await self._reload()
-
-    async def _settled(self, found: bytes) -> bytes:
-        """What the files hold once nobody writes to them any more: half a file may well be a good one."""
-        while True:
-            await asyncio.sleep(SETTLES)
-            before, found = found, await asyncio.to_thread(self._content)
-            if found == before:
-                return found
-
-    def _content(self) -> bytes:
-        """What stands for the files' contents. A file that cannot be read has one of its own."""
-        digest = hashlib.sha256()
-        for file in self._source.files:
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                content = repr(error).encode()
-            digest.update(len(content).to_bytes(8, "little") + content)
-        return digest.digest()
 
     async def _reload(self) -> None:
         gateway, figures = self._gateway, self._figures

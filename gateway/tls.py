@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import ssl
 import tempfile
@@ -16,14 +15,12 @@ from pathlib import Path
 from config import Settings
 from config.tls import PEM
 from gateway.logs import event
+from gateway.watched_files import content_of, settled
 
 _log = logging.getLogger("weir.tls")
 
 PROTOCOLS = ("http/1.1",)
 """What is agreed on for HTTP (ALPN): requests of HTTP/1.1 take the short way, gateway/http1."""
-
-SETTLES = 0.2
-"""Seconds in which files that have changed must not change again before they are taken."""
 
 _MOST_LOOKS = 50
 """Looks at files that change all the time, before they are taken as they are."""
@@ -151,7 +148,7 @@ class Tls:
     def __init__(self, source: Source) -> None:
         """Reads the files: for a start. Raises BadTls."""
         self._source = source
-        self._known = self._content()
+        self._known = content_of(source.files)
         self._failed = b""
         self.context = server_context(source)
         self.is_good = True
@@ -166,42 +163,23 @@ class Tls:
         """Reads the files again if they have changed, or it is asked for; what cannot be used changes nothing."""
         if not self._source.files:
             return
-        found = await asyncio.to_thread(self._content)
+        found = await asyncio.to_thread(content_of, self._source.files)
         if found == self._known and self.is_good and not asked:
             return
-        settled = await self._settled(found)
+        # Certificate and key are two files.
+        found = await settled(self._source.files, found, _MOST_LOOKS)
         names = ", ".join(map(str, self._source.files))
         try:
             self.context = await asyncio.to_thread(server_context, self._source)
         except BadTls as error:
             self.is_good = False
-            if asked or settled != self._failed:  # tried again each time, said once
+            if asked or found != self._failed:  # tried again each time, said once
                 event(_log, logging.ERROR, f"TLS stays as it was: {error}", files=names)
-            self._failed = settled
+            self._failed = found
             return
-        self._known, self._failed = settled, b""
+        self._known, self._failed = found, b""
         self.is_good, self.changed = True, time.time()
         event(_log, logging.INFO, "the TLS files were read again", files=names)
-
-    async def _settled(self, found: bytes) -> bytes:
-        """What the files hold once nobody writes to them any more: certificate and key are two."""
-        for _ in range(_MOST_LOOKS):
-            await asyncio.sleep(SETTLES)
-            before, found = found, await asyncio.to_thread(self._content)
-            if found == before:
-                break
-        return found
-
-    def _content(self) -> bytes:
-        """What stands for the files' contents. A file that cannot be read has one of its own."""
-        digest = hashlib.sha256()
-        for file in self._source.files:
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                content = repr(error).encode()
-            digest.update(len(content).to_bytes(8, "little") + content)
-        return digest.digest()
 
 
 class TlsWatch:
