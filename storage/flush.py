@@ -164,19 +164,7 @@ class Flusher:
             OSError, StorageError: it failed; all rows are still in memory and in the log.
         """
         with self._flush_lock:
-            began = time.perf_counter()
-            self._reason = reason
-            failed = True
-            try:
-                self._flush(everything=everything)
-                failed = False
-            finally:
-                self._counters.flush.observe(time.perf_counter() - began)
-                self._counters.flush_failures += failed
-                with self._state.lock:
-                    self._state.flush_failing = failed
-                    self._state.lock.notify_all()
-            self._counters.flushes += 1
+            self._measured(everything=everything, reason=reason)
         give_back()
 
     @contextmanager
@@ -216,11 +204,8 @@ class Flusher:
             self._wake.clear()
             if self._stop.is_set():
                 return
-            reason = self._due()
-            if reason is None:
-                continue
             try:
-                self.flush(everything=False, reason=reason)
+                self._flush_if_due()
             except (OSError, StorageError) as error:
                 self._failures += 1
                 log.error("the flush failed, its rows stay in memory and in the log: %s", error)  # noqa: TRY400 - no fault of ours
@@ -229,6 +214,15 @@ class Flusher:
                 log.exception("the flush failed, its rows stay in memory and in the log")
             else:
                 self._failures = 0
+
+    def _flush_if_due(self) -> None:
+        # Asked with the lock: what another's flush has frozen is not left over, and it may flush all that is due.
+        with self._flush_lock:
+            reason = self._due()
+            if reason is None:
+                return
+            self._measured(everything=False, reason=reason)
+        give_back()
 
     def _due(self) -> FlushReason | None:
         """Why a flush should start now; the reason of one that failed holds for the next."""
@@ -245,6 +239,21 @@ class Flusher:
         return tenant.since is not None and time.monotonic() - tenant.since >= limit
 
     # -- a flush
+
+    def _measured(self, *, everything: bool, reason: FlushReason) -> None:
+        began = time.perf_counter()
+        self._reason = reason
+        failed = True
+        try:
+            self._flush(everything=everything)
+            failed = False
+        finally:
+            self._counters.flush.observe(time.perf_counter() - began)
+            self._counters.flush_failures += failed
+            with self._state.lock:
+                self._state.flush_failing = failed
+                self._state.lock.notify_all()
+        self._counters.flushes += 1
 
     def _flush(self, *, everything: bool) -> None:
         upto = self._freeze()

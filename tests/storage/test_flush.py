@@ -13,9 +13,12 @@ from storage.blockread import read_footer
 from storage.blockwrite import Written
 from storage.catalog import BlockRow
 from storage.errors import StorageError, StorageUnavailable
+from storage.figures import FlushReason
+from storage.flush import Flusher
 from storage.footer import Footer
 from storage.segment import write_all
 from storage.wal import Wal
+from tests.server import wait_until
 from tests.storage.entries import DAY, HOUR, NOON, Entry, entry, in_order, put, quiet, read, send, start, stored
 from tests.storage.logs import Faults, records_of
 
@@ -73,6 +76,46 @@ def test_a_flush_of_nothing_writes_no_block(tmp_path: Path) -> None:
     store.flush()
     store.flush()
     assert blocks(tmp_path) == []
+    store.close()
+
+
+def test_what_comes_during_a_flush_is_not_flushed_right_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that flushes sees what another's flush has frozen, and takes it for no rest of one that failed."""
+    monkeypatch.setattr("storage.flush.TICK", 0.01)
+    looks, real = [], Flusher._due
+
+    def due(flusher: Flusher) -> FlushReason | None:
+        looks.append(real(flusher))
+        return looks[-1]
+
+    monkeypatch.setattr(Flusher, "_due", due)
+    store = start(tmp_path)
+    stored(store, SOME)
+    writes, goes_on = threading.Event(), threading.Event()
+    add = store._catalog.add
+
+    def slow(written: Sequence[tuple[str, Written]]) -> list[BlockRow]:
+        writes.set()
+        assert goes_on.wait(30)
+        return add(written)
+
+    monkeypatch.setattr(store._catalog, "add", slow)
+    forced = threading.Thread(target=store.flush)
+    forced.start()
+    assert writes.wait(30)
+    later = entry("a", NOON + 9, "later")
+    stored(store, [later])
+    before = len(looks)
+    wait_until(lambda: len(looks) > before, seconds=0.2)  # a thread that does not wait its turn looks many times
+    goes_on.set()
+    forced.join()
+    before = len(looks)
+    assert wait_until(lambda: len(looks) > before + 2)
+    assert looks[before:] == [None] * len(looks[before:])
+    assert len(blocks(tmp_path)) == 2
+    assert read(store) == in_order([*SOME, later])
     store.close()
 
 
