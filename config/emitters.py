@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
-from config.items import Hidden, Item, Span, read_items
+from config.items import Hidden, Item, Span, is_name, read_items
 from config.relay import AddLabels, Compression, UpstreamTls, Url
 from config.units import MB, MINUTE, SECOND, Count, Duration, Kind, Positive, format_size, parse_size
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _FIELD = re.compile(r"\{([^{}]*)\}")
 PATH_FIELDS = ("tenant", "name")
 """What may stand in braces in the path of a file."""
@@ -26,10 +25,8 @@ def _read_bytes(value: Any) -> Any:
     return value
 
 
-def _is_name(name: str) -> str:
-    if name and _NAME.fullmatch(name) is None:
-        raise ValueError("is not a name: letters, digits, dots, hyphens and underscores, at most 64")
-    return name
+def _is_name_or_empty(name: str) -> str:
+    return name and is_name(name)
 
 
 def _is_path(path: str) -> str:
@@ -51,7 +48,7 @@ Bytes: TypeAlias = Annotated[
 
 
 class _Emitter(Item):
-    name: Annotated[str, AfterValidator(_is_name)] = ""
+    name: Annotated[str, AfterValidator(_is_name_or_empty)] = ""
     """Its name in the log, in metrics and in `weir relay`; empty: its kind. With another name it begins anew."""
     selector: str = ""
     """LogQL stream selector of what is emitted; empty: everything."""

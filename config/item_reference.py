@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from config.aggregator import NAMES
 from config.emitters import BlackholeEmitter, FileEmitter, LokiEmitter, StdoutEmitter
 from config.notify import PagerDuty, Slack, Webhook
-from config.reference import meanings
+from config.reference import between_marks, meanings
 from config.units import format_duration, format_size
 
 _KINDS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
@@ -76,13 +76,7 @@ def _default(model: type[BaseModel], name: str) -> str:
 
 def with_tables(page: str, which: str) -> str:
     """A page with the tables between its marks made anew."""
-    for name, table in {**tables_of(which), "variables": variables_table()}.items():
-        before, begin, rest = page.partition(f"<!-- {name} -->\n")
-        if not begin:
-            continue
-        _, end, after = rest.partition(f"<!-- end of {name} -->")
-        page = f"{before}{begin}\n{table}\n\n{end}{after}"
-    return page
+    return between_marks(page, {**tables_of(which), "variables": variables_table()})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ In a variable or a flag such a list is one line of YAML or JSON. Times in it hav
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeAlias
 
 import yaml
@@ -12,7 +13,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from config.units import Kind, format_duration, parse_duration
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DURATION = "a duration with a unit, such as 500ms, 30s, 1m30s, 7d"
+
+
+def is_name(name: str) -> str:
+    """The name, if it is one. Raises ValueError."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("is not a name: letters, digits, dots, hyphens and underscores, at most 64")
+    return name
 
 
 def read_items(value: Any) -> Any:

@@ -137,13 +137,19 @@ def _table(rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * columns, *lines[1:]])
 
 
-def with_tables(page: str) -> str:
-    """A page with the tables between its marks made anew."""
-    for name, table in (("settings", settings_table()), ("loki", loki_table()), ("refused", refused_table())):
+def between_marks(page: str, tables: Mapping[str, str]) -> str:
+    """A page with each of the tables that it has marks for between them."""
+    for name, table in tables.items():
         before, begin, rest = page.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->")
-        page = f"{before}{begin}\n{table}\n\n{end}{after}"
+        if begin:
+            _, end, after = rest.partition(f"<!-- end of {name} -->")
+            page = f"{before}{begin}\n{table}\n\n{end}{after}"
     return page
+
+
+def with_tables(page: str) -> str:
+    """The page of settings with its tables made anew."""
+    return between_marks(page, {"settings": settings_table(), "loki": loki_table(), "refused": refused_table()})
 
 
 if __name__ == "__main__":

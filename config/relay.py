@@ -11,18 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
-from config.items import Hidden, Item, Span, read_items
+from config.items import Hidden, Item, Span, is_name, read_items
 from config.units import MINUTE, Kind, Positive, Size
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _URL = "a URL such as https://logs.example.org or http://central:3100"
-
-
-def _read_name(value: Any) -> Any:
-    if isinstance(value, str) and _NAME.fullmatch(value) is None:
-        raise ValueError("is not a name: letters, digits, dots, hyphens and underscores, at most 64")
-    return value
 
 
 def _read_url(value: Any) -> Any:
@@ -94,7 +87,7 @@ Url: TypeAlias = Annotated[
     Kind("URL", _URL),
 ]
 Name: TypeAlias = Annotated[
-    str, BeforeValidator(_read_name), Kind("text", "a name of letters, digits, dots, hyphens and underscores")
+    str, AfterValidator(is_name), Kind("text", "a name of letters, digits, dots, hyphens and underscores")
 ]
 AddLabels: TypeAlias = Annotated[
     dict[str, str],

@@ -9,7 +9,8 @@ from config.emitters import Emitter, FileEmitter, LokiEmitter, StdoutEmitter
 from gateway.emit.blackhole import BlackholeSink
 from gateway.emit.file import FileOptions, FileSink
 from gateway.emit.stdout import StdoutSink
-from gateway.relay.loki import LokiOptions, LokiSink
+from gateway.relay.loki import LokiSink
+from gateway.relay.loki_options import loki_options
 from gateway.relay.sink import RelayOptions, Sink
 
 FOLDER = "emitters"
@@ -65,22 +66,6 @@ def _sink(emitter: Emitter, settings: Settings, path: Callable[[], str], user_ag
         case StdoutEmitter():
             return StdoutSink(emitter.format, show_tenant=several)
         case LokiEmitter():
-            return LokiSink(_loki_options(emitter, settings), path, user_agent)
+            return LokiSink(loki_options(emitter, settings), path, user_agent)
         case _:
             return BlackholeSink()
-
-
-def _loki_options(emitter: LokiEmitter, settings: Settings) -> LokiOptions:
-    tls = emitter.tls
-    return LokiOptions(
-        url=emitter.url,
-        api_key=emitter.api_key.get_secret_value(),
-        compression=emitter.compression,
-        timeout=emitter.timeout,
-        instance=settings.instance_name,
-        says_tenant=settings.tenancy.enabled or bool(emitter.tenant),
-        ca=tls.ca,
-        client_cert=tls.client_cert,
-        client_key=tls.client_key.get_secret_value(),
-        insecure_skip_verify=tls.insecure_skip_verify,
-    )

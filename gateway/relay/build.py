@@ -9,7 +9,8 @@ from config.emitters import LokiEmitter
 from config.relay import Upstream, enabled_upstreams
 from gateway.emit.build import emitter_parts
 from gateway.emit.build import relay_options as emitter_options
-from gateway.relay.loki import LokiOptions, LokiSink
+from gateway.relay.loki import LokiSink
+from gateway.relay.loki_options import loki_options
 from gateway.relay.relays import Relays
 from gateway.relay.sink import RelayOptions, Sink
 from gateway.relay.tls import client_context
@@ -27,7 +28,7 @@ def build_relays(settings: Settings, version: str) -> Relays:
     relays = Relays((), Way(settings.instance_name))
     agent = f"weir/{version}"
     parts: list[tuple[RelayOptions, Sink]] = [
-        (upstream_options(each), LokiSink(_loki_options(each, settings), relays.way.header, agent))
+        (upstream_options(each), LokiSink(loki_options(each, settings), relays.way.header, agent))
         for each in enabled_upstreams(settings.upstream, settings.upstreams)
     ]
     relays.add(parts)
@@ -89,20 +90,4 @@ def upstream_options(upstream: Upstream) -> RelayOptions:
         tenant=upstream.tenant,
         notify_after=upstream.notify_after,
         max_backlog=upstream.max_backlog,
-    )
-
-
-def _loki_options(upstream: Upstream, settings: Settings) -> LokiOptions:
-    tls = upstream.tls
-    return LokiOptions(
-        url=upstream.url,
-        api_key=upstream.api_key.get_secret_value(),
-        compression=upstream.compression,
-        timeout=upstream.timeout,
-        instance=settings.instance_name,
-        says_tenant=settings.tenancy.enabled or bool(upstream.tenant),
-        ca=tls.ca,
-        client_cert=tls.client_cert,
-        client_key=tls.client_key.get_secret_value(),
-        insecure_skip_verify=tls.insecure_skip_verify,
     )

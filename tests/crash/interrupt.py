@@ -1,24 +1,20 @@
 """Runs the life once for every step and moment, ends it there, and checks what the next start finds.
 
-A program of its own, because it forks: `python -m tests.crash.interrupt FOLDER kill|power-cut MOMENTS all|ends PART
-PARTS`. `ends`: of the steps that the same lines of code make, only the first and the last. It writes one JSON object:
-how many steps a life has, how many were to be its end, at which ones it was ended, what was wrong afterwards.
+A program: `python -m tests.crash.interrupt FOLDER PART PARTS kill|power-cut MOMENTS all|ends` (tests/crash/lives.py).
+`ends`: of the steps that the same lines of code make, only the first and the last. It writes one JSON object: how many
+steps a life has, how many were to be its end, at which ones it was ended, what was wrong afterwards.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import json
-import os
 import shutil
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import pyarrow.compute  # noqa: F401 - loaded once here and not by each of a thousand children
 
@@ -27,23 +23,13 @@ from storage.errors import StorageError
 from storage.verify import verify
 from tests.crash.contents import Entry, Push, differences, read_all, store_push, total
 from tests.crash.life import OPTIONS, TENANTS, live, pushes
-from tests.crash.power_cut import PowerCut
-from tests.crash.steps import CRASHED, Moment, Steps, Surveyor, Witness
-
-SPARE = 5
-"""Steps past the last one of a quiet run that are tried: a busy machine may shift them."""
-UNSEEN = {
-    "kill": {"fsync", "fdatasync"},
-    "power-cut": {"rename", "unlink", "mkdir", "truncate", "ftruncate", "posix_fallocate"},
-}
-"""Steps that make no difference: a kill loses nothing that was not synced, a power cut loses what is not synced yet."""
-HANG = 60.0
-"""Seconds after which a life or a check that hangs shows where, and fails."""
+from tests.crash.lives import SPARE, UNSEEN, Say, in_child, lived
+from tests.crash.steps import CRASHED, Moment, Surveyor
 
 
 def main(folder: Path, kind: str, moments: Sequence[Moment], part: int, parts: int, *, everything: bool) -> None:
     """Ends a life at every `parts`-th of its steps from `part` on, at each of the moments."""
-    gc.freeze()  # no child goes through, and by that copies, what they all share
+    gc.freeze()  # as in tests/crash/lives.py
     survey = _survey(folder / "whole")
     names = [name for name, _ in survey]
     # A dictionary keeps the last of equal keys.
@@ -80,79 +66,25 @@ def _numbered(survey: Sequence[tuple[str, str]]) -> list[tuple[int, tuple[str, s
 
 def _survey(data_dir: Path) -> list[tuple[str, str]]:
     """The names of all steps of a life that comes to its end, each with where in the code it was made."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(reading)
-        _live_and_end(data_dir, None, -1, Moment.AFTER, writing, everything=True)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        steps = [line.split("\t") for line in told.read().splitlines() if not line.isdigit()]
-    os.waitpid(pid, 0)
+    lines, code = lived(partial(_live, data_dir), data_dir, None, -1, witness=Surveyor)
+    assert code == 0
+    steps = [line.split("\t") for line in lines if not line.isdigit()]
     return [(name, place) for name, place in steps]
 
 
 def _interrupted(data_dir: Path, left: Path | None, step: int, moment: Moment) -> tuple[set[int], str | None]:
     """Which pushes were acknowledged when the life ended at a step, and which it was; None: it came to its end."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(reading)
-        _live_and_end(data_dir, left, step, moment, writing)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        lines = told.read().split("\n")[:-1]
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in {0, CRASHED}, f"the life failed at {moment} step {step}"
+    lines, code = lived(partial(_live, data_dir), data_dir, left, step, moment=moment)
     acknowledged = {int(line) for line in lines if line.isdigit()}
     return acknowledged, lines[-1] if code == CRASHED else None
 
 
-def _live_and_end(
-    data_dir: Path, left: Path | None, step: int, moment: Moment, tell: int, *, everything: bool = False
-) -> NoReturn:
-    faulthandler.dump_traceback_later(HANG, exit=True)
-    write = os.write
-
-    def say(text: object) -> None:
-        write(tell, f"{text}\n".encode())
-
+def _live(data_dir: Path, say: Say) -> None:
     def sent(place: int, outcome: Receipt | StorageError) -> None:
         assert isinstance(outcome, Receipt), outcome
         say(place)
 
-    try:
-        data_dir.mkdir()
-        witness: Witness | None = Surveyor(say) if everything else None
-        if left is not None:
-            witness = PowerCut(data_dir, left)
-        Steps(step, moment, say, witness).install()
-        live(data_dir, sent)
-    except BaseException:  # noqa: BLE001 - a forked child must not run the parent's code
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def in_child(check: Callable[[], list[str]]) -> list[str]:
-    """Runs a check in a process of its own: this one never starts a thread, so that it can fork."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        faulthandler.dump_traceback_later(HANG, exit=True)
-        try:
-            found = check()
-        except BaseException:  # noqa: BLE001 - as above
-            found = [traceback.format_exc()]
-        with os.fdopen(writing, "w") as told:
-            json.dump(found, told)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        text = told.read()
-    os.waitpid(pid, 0)
-    return [str(problem) for problem in json.loads(text)]
+    live(data_dir, sent)
 
 
 def _check(data_dir: Path, acknowledged: set[int]) -> list[str]:
@@ -204,12 +136,11 @@ def _repeat(store: Store, everything: Sequence[Push], acknowledged: set[int]) ->
 
 
 if __name__ == "__main__":
-    moments = [Moment(word) for word in sys.argv[3].split(",")]
     main(
         Path(sys.argv[1]),
-        sys.argv[2],
-        moments,
-        int(sys.argv[5]),
-        int(sys.argv[6]),
-        everything=sys.argv[4] == "all",
+        sys.argv[4],
+        [Moment(word) for word in sys.argv[5].split(",")],
+        int(sys.argv[2]),
+        int(sys.argv[3]),
+        everything=sys.argv[6] == "all",
     )

@@ -1,7 +1,6 @@
 """The life of a server that passes its lines on, ended at each step that changes the disk, and what comes of it.
 
-A program of its own, because it forks: `python -m tests.crash.outbox_life FOLDER kill|power-cut PART PARTS`. It writes
-one JSON object: the names of the steps of a whole life, at how many it was ended, what was wrong afterwards.
+A program: `python -m tests.crash.outbox_life FOLDER PART PARTS kill|power-cut` (tests/crash/lives.py).
 
 The life: lines of two tenants come in, in several segments; a relay passes batches on to a file elsewhere, which takes
 each id once; segments leave the log, are packed and go; small tenants are carried. At the end all lines are in the file
@@ -10,28 +9,18 @@ once, whenever the life was ended.
 
 from __future__ import annotations
 
-import faulthandler
-import gc
 import json
-import os
-import shutil
-import sys
 import time
-import traceback
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import NoReturn
 from uuid import UUID, uuid4
 
 import pyarrow.compute  # noqa: F401 - loaded once here and not by each child
 
 from storage import BatchId, FlushOptions, RelayBatch, Sender, Store, StoreOptions, batch_digest, open_store
 from storage.outbox.outbox import Outbox
-from tests.crash.interrupt import HANG, SPARE, UNSEEN, in_child
-from tests.crash.power_cut import PowerCut
-from tests.crash.steps import CRASHED, Moment, Reporter, Steps, Witness
+from tests.crash.lives import Say, end_at_steps
 from tests.storage.entries import NOON, batch_of, entry, quiet, stored
 from tests.storage.outbox.owing import RELAY, look
 
@@ -49,7 +38,6 @@ class Destination:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._write = os.write
 
     def take(self, uuid: UUID, lines: list[str]) -> None:
         """Takes a batch; the same contents must come under the same id."""
@@ -91,9 +79,8 @@ def relay_some(store: Store, destination: Destination, rows: int, *, stops_befor
     return True
 
 
-def push(store: Store, number: int, say: object) -> None:
+def push(store: Store, number: int, say: Say) -> None:
     """A push of each tenant; the first with an id, as one that was passed on by another server."""
-    assert callable(say)
     rows = [entry(f"app{n}", NOON + number * 100 + n, f"big {number} {n} ".ljust(300, ".")) for n in range(3)]
     name = BatchId(number.to_bytes(16, "big"), batch_digest(batch_of(rows)), SENDER)
     stored(store, rows, "big", name)
@@ -102,8 +89,9 @@ def push(store: Store, number: int, say: object) -> None:
     say(f"0 {number} small")
 
 
-def live(data_dir: Path, destination: Destination, say: object) -> None:
+def live(data_dir: Path, elsewhere: Path, say: Say) -> None:
     """Runs the whole life; `say` is told what was acknowledged."""
+    destination = Destination(elsewhere)
     store = open_store(data_dir, OPTIONS)
     store.outbox.subscribe(RELAY)
     for number in range(3):
@@ -130,8 +118,9 @@ def live(data_dir: Path, destination: Destination, say: object) -> None:
     store.close()
 
 
-def check(data_dir: Path, destination: Destination, told: set[str]) -> list[str]:
+def check(data_dir: Path, elsewhere: Path, told: set[str]) -> list[str]:
     """What is wrong after the next start, when all has been passed on."""
+    destination = Destination(elsewhere)
     store = open_store(data_dir, OPTIONS)
     outbox, problems = store.outbox, []
     if RELAY not in outbox.cursors():
@@ -143,7 +132,7 @@ def check(data_dir: Path, destination: Destination, told: set[str]) -> list[str]
     # A push that was sent and not acknowledged may be stored, and is sent again then: under its id it is there once.
     for number in range(PUSHES):
         if f"0 {number} big" not in acknowledged:
-            push(store, number, acknowledged.add)
+            push(store, number, lambda text: acknowledged.add(str(text)))
             break
     relay_some(store, destination, 4)
     store.flush()
@@ -171,72 +160,11 @@ def check(data_dir: Path, destination: Destination, told: set[str]) -> list[str]
     return problems
 
 
-def main(folder: Path, kind: str, part: int, parts: int) -> None:
-    """Ends a life at every `parts`-th step from `part` on."""
-    quieten()
-    gc.freeze()  # no child goes through, and by that copies, what they all share
-    names = [line for line in _lived(folder / "whole", None, -1, everything=True)[0] if not line[0].isdigit()]
-    problems: list[str] = []
-    ended = 0
-    for step in range(part, len(names) + SPARE, parts):
-        if step <= len(names) and names[step - 1] in UNSEEN[kind]:
-            continue
-        data_dir = folder / f"{step}"
-        left = folder / f"{step}-left" if kind == "power-cut" else None
-        lines, code = _lived(data_dir, left, step)
-        if code == 0:
-            continue
-        ended += 1
-        told = {line for line in lines if line[0].isdigit()}
-        destination = Destination(folder / f"{step}.sent")
-        found = in_child(partial(check, left or data_dir, destination, told))
-        problems += [f"{kind} after step {step} ({lines[-1]}): {problem}" for problem in found]
-        shutil.rmtree(data_dir)
-        if left is not None:
-            shutil.rmtree(left)
-    json.dump({"steps": names, "ended": ended, "problems": problems[:50]}, sys.stdout)
-
-
 def quieten() -> None:
     """No outbox begins a thread: what it does is done in `look`, so that steps come in one order."""
     setattr(Outbox, _START, lambda _: None)
 
 
-def _lived(data_dir: Path, left: Path | None, step: int, *, everything: bool = False) -> tuple[list[str], int]:
-    """What a life said, and how it ended, in a child."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(reading)
-        _live_and_end(data_dir, left, step, writing, everything=everything)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        lines = told.read().splitlines()
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in {0, CRASHED}, f"the life failed at step {step}"
-    return lines, code
-
-
-def _live_and_end(data_dir: Path, left: Path | None, step: int, tell: int, *, everything: bool) -> NoReturn:
-    faulthandler.dump_traceback_later(HANG, exit=True)
-    write = os.write
-
-    def say(text: object) -> None:
-        write(tell, f"{text}\n".encode())
-
-    try:
-        data_dir.mkdir()
-        witness: Witness | None = Reporter(say) if everything else None
-        if left is not None:
-            witness = PowerCut(data_dir, left)
-        Steps(step, Moment.AFTER, say, witness).install()
-        live(data_dir, Destination(data_dir.with_name(f"{data_dir.name}.sent")), say)
-    except BaseException:  # noqa: BLE001 - a forked child must not run the parent's code
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    quieten()
+    end_at_steps(live, check)

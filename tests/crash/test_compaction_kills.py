@@ -3,15 +3,12 @@ doubled, and what was deleted does not come back."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
-from storage.verify import verify
 from tests.crash.forks import ForkedServer, Forks
-from tests.crash.test_retention_kills import blocks, listed
+from tests.crash.killed_steps import blocks, kill_at_each_step
 from tests.crash.traffic import Connection, Line, push_body, read_lines
 from tests.server import wait_until
 
@@ -20,8 +17,6 @@ FLUSHES = 6
 ROWS = 20
 """Entries of a flush; half of them are deleted."""
 ALL = '{job="compaction"}'
-MOST = 60
-"""Steps within which all is done that is to be done."""
 AT_ONCE = ("--set", "deletes.cancel_period=0s")
 RESTING = ("--set", "compaction.enabled=false")
 
@@ -66,50 +61,16 @@ def is_done(server: ForkedServer) -> bool:
 
 def test_a_join_that_is_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path, forks: Forks) -> None:
     filled = Filled(tmp_path, forks)
-    ended: Counter[str] = Counter()
-    for step in range(1, MOST):
-        data_dir = tmp_path / str(step)
-        shutil.copytree(filled.data_dir, data_dir)
-        server = ForkedServer(forks, data_dir, *AT_ONCE)
-        server.kill_at("weir-compact", step)
-        server.launch()
-        try:
-            assert wait_until(partial(_has_ended, server))
-            server.kill()
-            last = not server.killed_at.exists()
-            if not last:
-                ended[server.killed_at.read_text()] += 1
-            _check_the_next_start(server, filled)
-        finally:
-            print(f"step {step} {ended}\n{server.log_text}")
-            server.kill()
-        shutil.rmtree(data_dir)
-        if last:
-            break
+
+    def check(server: ForkedServer) -> None:
+        assert filled.seen(server) == filled.kept
+        assert wait_until(lambda: is_done(server))
+        assert filled.seen(server) == filled.kept
+        assert len(blocks(server.data_dir)) == 1
+
+    ended = kill_at_each_step(forks, filled.data_dir, *AT_ONCE, is_done=is_done, check=check)
     # The harness did its work: the block that came, those that went, and what index.db and control.db say of it.
-    assert last, f"{MOST} steps were not enough"
     assert ended["rename"] >= 1
     assert ended["unlink"] >= FLUSHES
     assert ended["sqlite transaction"] >= 2
     assert ended["write"] >= 1
-
-
-def _has_ended(server: ForkedServer) -> bool:
-    if server.exit_code is not None:
-        return True
-    try:
-        return bool(server.url or server.wait_ready()) and is_done(server)
-    except (AssertionError, OSError):  # it ended in this moment
-        return False
-
-
-def _check_the_next_start(server: ForkedServer, filled: Filled) -> None:
-    server.start()
-    assert filled.seen(server) == filled.kept
-    assert wait_until(lambda: is_done(server))
-    assert filled.seen(server) == filled.kept
-    assert "Traceback" not in server.log_text
-    assert server.stop() == 0
-    (block,) = blocks(server.data_dir)
-    assert listed(server.data_dir) == [block]
-    assert verify(server.data_dir, rebuild=True, report=lambda _: None).problems == []

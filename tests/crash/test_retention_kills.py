@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
-from storage.verify import verify
 from tests.crash.forks import ForkedServer, Forks
+from tests.crash.killed_steps import blocks, kill_at_each_step
 from tests.crash.traffic import Connection, Line, push_body, read_lines
 from tests.server import wait_until
 
@@ -21,8 +17,6 @@ DAY = 86_400_000_000_000
 ROWS = 40
 """Entries of a stream and day."""
 ALL = '{job="retention"}'
-MOST = 60
-"""Steps within which retention has done all that it has to do."""
 
 # `old` expires at once, `kept` never does: of the day that both have, half is to be left out of its block.
 RULES = """
@@ -65,75 +59,29 @@ class Filled:
         return {series["metric"]["app"]: int(series["value"][1]) for series in found}
 
 
-def blocks(data_dir: Path) -> list[Path]:
-    return sorted(data_dir.glob("blocks/*/*/*.parquet"))
-
-
-def listed(data_dir: Path) -> list[Path]:
-    """What index.db says there is."""
-    with sqlite3.connect(data_dir / "index.db") as db:
-        return sorted(data_dir / path for (path,) in db.execute("SELECT path FROM blocks"))
-
-
-def is_carried_out(data_dir: Path) -> bool:
+def is_carried_out(server: ForkedServer) -> bool:
     """Whether nothing that expired is on disk."""
     try:
-        rows = [pq.read_metadata(path).num_rows for path in blocks(data_dir)]
+        rows = [pq.read_metadata(path).num_rows for path in blocks(server.data_dir)]
     except FileNotFoundError:  # it went in this moment
         return False
-    return rows == [ROWS, ROWS] and not list(data_dir.glob("blocks/*/*/*.tmp"))
+    return rows == [ROWS, ROWS] and not list(server.data_dir.glob("blocks/*/*/*.tmp"))
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Filled:
-    return Filled(tmp_path_factory.mktemp("retention"), forks)
-
-
-def test_retention_that_is_killed_at_any_step_is_carried_out_by_the_next_start(
-    tmp_path: Path, forks: Forks, filled: Filled
-) -> None:
+def test_retention_that_is_killed_at_any_step_is_carried_out_by_the_next_start(tmp_path: Path, forks: Forks) -> None:
+    filled = Filled(tmp_path, forks)
     (tmp_path / "weir.yml").write_text(RULES)
-    ended: Counter[str] = Counter()
-    for step in range(1, MOST):
-        data_dir = tmp_path / str(step)
-        shutil.copytree(filled.data_dir, data_dir)
-        server = ForkedServer(forks, data_dir, "--config", str(tmp_path / "weir.yml"))
-        server.kill_at("weir-compact", step)
-        server.launch()
-        try:
-            assert wait_until(partial(_has_ended, server))
-            server.kill()
-            last = not server.killed_at.exists()
-            if not last:
-                ended[server.killed_at.read_text()] += 1
-            _check_the_next_start(server, filled)
-        finally:
-            print(f"step {step} {ended}\n{server.log_text}")
-            server.kill()
-        shutil.rmtree(data_dir)
-        if last:
-            break
+
+    def check(server: ForkedServer) -> None:
+        for _ in range(2):
+            assert filled.seen(server) == filled.kept
+            assert filled.counted(server) == {"kept": 2 * ROWS}
+            assert wait_until(lambda: is_carried_out(server))
+
+    flags = ("--config", str(tmp_path / "weir.yml"))
+    ended = kill_at_each_step(forks, filled.data_dir, *flags, is_done=is_carried_out, check=check)
     # The harness did its work: index.db twice (blocks that went, the block written anew), and a file at each end.
-    assert last, f"{MOST} steps were not enough"
     assert ended["sqlite transaction"] == 2
     assert ended["unlink"] == 3
     assert ended["rename"] == 1
     assert ended["write"] >= 1
-
-
-def _has_ended(server: ForkedServer) -> bool:
-    return server.exit_code is not None or is_carried_out(server.data_dir)
-
-
-def _check_the_next_start(server: ForkedServer, filled: Filled) -> None:
-    data_dir = server.data_dir
-    server.start()
-    assert filled.seen(server) == filled.kept
-    assert filled.counted(server) == {"kept": 2 * ROWS}
-    assert wait_until(lambda: is_carried_out(data_dir))
-    assert filled.seen(server) == filled.kept
-    assert filled.counted(server) == {"kept": 2 * ROWS}
-    assert "Traceback" not in server.log_text
-    assert server.stop() == 0
-    assert listed(data_dir) == blocks(data_dir)
-    assert verify(data_dir, rebuild=True, report=lambda _: None).problems == []

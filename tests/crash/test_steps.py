@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.crash.interrupt import UNSEEN
-
-ROOT = Path(__file__).parents[2]
-PARTS = 2
-"""Programs side by side: a life waits for syncs half of its time."""
+from tests.crash.lives import UNSEEN
+from tests.crash.programs import run_parts
 
 KINDS = {"open", "write", "fdatasync", "fsync", "rename", "unlink", "truncate", "mkdir", "posix_fallocate"}
 KINDS |= {"ftruncate", "sqlite script", "sqlite commit", "sqlite transaction"}
@@ -28,19 +20,7 @@ def _interrupt(
     folder: Path, kind: str, moments: str, which: str
 ) -> tuple[dict[str, int], dict[str, int], Counter[str], list[str]]:
     """Steps of a life by kind, which were to be its end, at which kinds it was ended how often, and what was wrong."""
-
-    def part(number: int) -> dict[str, Any]:
-        own = folder / str(number)
-        own.mkdir()
-        command = [sys.executable, "-m", "tests.crash.interrupt", str(own), kind, moments, which]
-        command += [str(number), str(PARTS)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
-
-    with ThreadPoolExecutor(PARTS) as threads:
-        found = list(threads.map(part, range(1, PARTS + 1)))
+    found = run_parts("interrupt", folder, kind, moments, which)
     ended = Counter(name for told in found for name, count in told["ended"].items() for _ in range(count))
     problems = [problem for told in found for problem in told["problems"]]
     return found[0]["steps"], found[0]["chosen"], ended, problems
