@@ -49,6 +49,7 @@ from gateway.tls_accept import Handshakes
 from logql import parse
 from storage import ReplayProgress, Store, open_store
 from storage.errors import StorageError
+from storage.memory import give_back
 
 _log = logging.getLogger("weir.serve")
 
@@ -278,6 +279,7 @@ class _Server:
             parse('{ready="soon"}')
             _spare_the_collector()
             give_back_code_of("llvmlite")
+            give_back()
 
         threading.Thread(target=open_it, name="open-store", daemon=True).start()
         return opened

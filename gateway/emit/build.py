@@ -9,9 +9,8 @@ from config.emitters import Emitter, FileEmitter, LokiEmitter, StdoutEmitter
 from gateway.emit.blackhole import BlackholeSink
 from gateway.emit.file import FileOptions, FileSink
 from gateway.emit.stdout import StdoutSink
-from gateway.relay.loki import LokiSink
-from gateway.relay.loki_options import loki_options
 from gateway.relay.sink import RelayOptions, Sink
+from gateway.relay.to_loki import loki_sink
 
 FOLDER = "emitters"
 """Of the data directory: where emitters keep what they must remember."""
@@ -66,6 +65,6 @@ def _sink(emitter: Emitter, settings: Settings, path: Callable[[], str], user_ag
         case StdoutEmitter():
             return StdoutSink(emitter.format, show_tenant=several)
         case LokiEmitter():
-            return LokiSink(loki_options(emitter, settings), path, user_agent)
+            return loki_sink(emitter, settings, path, user_agent)
         case _:
             return BlackholeSink()

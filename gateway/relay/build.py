@@ -9,11 +9,10 @@ from config.emitters import LokiEmitter
 from config.relay import Upstream, enabled_upstreams
 from gateway.emit.build import emitter_parts
 from gateway.emit.build import relay_options as emitter_options
-from gateway.relay.loki import LokiSink
-from gateway.relay.loki_options import loki_options
 from gateway.relay.relays import Relays
 from gateway.relay.sink import RelayOptions, Sink
 from gateway.relay.tls import client_context
+from gateway.relay.to_loki import loki_sink
 from gateway.relay.way import Way
 from logql import LogQLError, parse_selector
 
@@ -28,7 +27,7 @@ def build_relays(settings: Settings, version: str) -> Relays:
     relays = Relays((), Way(settings.instance_name))
     agent = f"weir/{version}"
     parts: list[tuple[RelayOptions, Sink]] = [
-        (upstream_options(each), LokiSink(loki_options(each, settings), relays.way.header, agent))
+        (upstream_options(each), loki_sink(each, settings, relays.way.header, agent))
         for each in enabled_upstreams(settings.upstream, settings.upstreams)
     ]
     relays.add(parts)
