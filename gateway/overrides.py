@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,9 @@ from config import ConfigError, Settings
 from gateway.logs import event
 from gateway.retention_rules import retention_options
 from gateway.state import Gateway
-from gateway.watched_files import content_of, settled
+from gateway.watched_files import Watch, content_of, settled
 
 _log = logging.getLogger("weir.overrides")
-
-_NS_PER_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +35,24 @@ class OverridesSource:
     load: Callable[[], Settings]
 
 
-class OverridesWatch:
+class OverridesWatch(Watch):
     """Puts changed overrides in force. For the event loop; files are read on a thread."""
 
     def __init__(self, gateway: Gateway, source: OverridesSource) -> None:
         """`source` was read for the gateway's settings just now."""
+        super().__init__()
         self._gateway = gateway
         self._source = source
         self._known = content_of(source.files)
-        self._asked = asyncio.Event()
         self._figures = gateway.overrides
         self._figures.changed = time.time()
 
-    def ask(self) -> None:
-        """Has the files read now, whether or not they look changed."""
-        self._asked.set()
-
-    async def run(self, period: int) -> None:
-        """Looks every `period` (ns; 0: only when asked to) until it is cancelled."""
-        seconds = period / _NS_PER_SECOND or None
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), seconds)
-            asked = self._asked.is_set()
-            self._asked.clear()
-            found = await asyncio.to_thread(content_of, self._source.files)
-            if asked or found != self._known:
-                self._known = await settled(self._source.files, found)
-                await self._reload()
+    async def look(self, *, asked: bool) -> None:
+        """Puts the files in force if they have changed, or it is asked for."""
+        found = await asyncio.to_thread(content_of, self._source.files)
+        if asked or found != self._known:
+            self._known = await settled(self._source.files, found)
+            await self._reload()
 
     async def _reload(self) -> None:
         gateway, figures = self._gateway, self._figures

@@ -8,14 +8,14 @@ import ssl
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import Settings
 from config.tls import PEM
 from gateway.logs import event
-from gateway.watched_files import content_of, settled
+from gateway.watched_files import Watch, content_of, settled
 
 _log = logging.getLogger("weir.tls")
 
@@ -182,24 +182,14 @@ class Tls:
         event(_log, logging.INFO, "the TLS files were read again", files=names)
 
 
-class TlsWatch:
-    """Looks after the contexts of all doors. For the event loop."""
+class TlsWatch(Watch):
+    """Looks after the contexts of all doors."""
 
     def __init__(self, some: list[Tls]) -> None:
+        super().__init__()
         self.all = some
-        self._asked = asyncio.Event()
 
-    def ask(self) -> None:
-        """Has the files read now, whether or not they look changed."""
-        self._asked.set()
-
-    async def run(self, period: int) -> None:
-        """Looks every `period` (ns; 0: only when asked to) until it is cancelled."""
-        seconds = period / _NS_PER_SECOND or None
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), seconds)
-            asked = self._asked.is_set()
-            self._asked.clear()
-            for one in self.all:
-                await one.look(asked=asked)
+    async def look(self, *, asked: bool) -> None:
+        """Has each look."""
+        for one in self.all:
+            await one.look(asked=asked)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+
+_NS_PER_SECOND = 1_000_000_000
 
 SETTLES = 0.2
 """Seconds in which files that have changed must not change again before they are taken."""
@@ -38,3 +42,28 @@ async def settled(files: Sequence[Path], found: bytes, most: int | None = None) 
         if found == before:
             break
     return found
+
+
+class Watch(ABC):
+    """Looks at files now and then, and when it is asked to. For the event loop."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Has the files read now, whether or not they look changed."""
+        self._asked.set()
+
+    async def run(self, period: int) -> None:
+        """Looks every `period` (ns; 0: only when asked to) until it is cancelled."""
+        seconds = period / _NS_PER_SECOND or None
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), seconds)
+            asked = self._asked.is_set()
+            self._asked.clear()
+            await self.look(asked=asked)
+
+    @abstractmethod
+    async def look(self, *, asked: bool) -> None:
+        """Reads the files again if they have changed, or it is asked for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +15,7 @@ from gateway.cli.exits import exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, OrgId
 from gateway.cli.output import Form, Printer, local_time
+from gateway.cli.tables import ListForm, ListOutput, table
 from gateway.client import BadArgument, Connection
 from gateway.client.access import ANONYMOUS, Access
 from gateway.client.deletes import Deletes, Deletion, Matching
@@ -39,13 +39,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Delete log lines, and look after deletes. `weir delete SELECTOR ...` is short for `weir delete lines ...`.",
 )
-
-
-class ListForm(StrEnum):
-    """How deletes are printed."""
-
-    DEFAULT = "default"
-    JSONL = "jsonl"
 
 
 @app.command("lines")
@@ -129,12 +122,7 @@ def lines(
 @with_access
 def list_(
     *,
-    output: Annotated[
-        ListForm,
-        typer.Option(
-            "--output", "-o", metavar="|".join(ListForm), help="`default`: a table; `jsonl`: a JSON object a line."
-        ),
-    ] = ListForm.DEFAULT,
+    output: ListOutput = ListForm.DEFAULT,
     cancelled: Annotated[bool, typer.Option("--all", help="Also those that were called off.")] = False,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
@@ -217,9 +205,7 @@ def _table(found: Sequence[Deletion]) -> Iterator[str]:
         )
         for each in found
     ]
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-    for row in (head, *rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return table(head, rows)
 
 
 def _clock(seconds: float) -> str:

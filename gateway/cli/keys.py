@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -18,6 +17,7 @@ from gateway.cli.exits import Exit, leave, say
 from gateway.cli.files import data_folder, failures
 from gateway.cli.options import DataDir
 from gateway.cli.output import SECOND, Form, Printer, local_time
+from gateway.cli.tables import ListForm, ListOutput, table
 from gateway.client import BadArgument
 from gateway.client.times import parse_duration, parse_time
 
@@ -34,13 +34,6 @@ KeyId = Annotated[
     str,
     typer.Argument(metavar="ID", help="Of the key, or how it begins; the key itself will do.", show_default=False),
 ]
-
-
-class ListForm(StrEnum):
-    """How keys are printed."""
-
-    DEFAULT = "default"
-    JSONL = "jsonl"
 
 
 @app.command("create")
@@ -106,12 +99,7 @@ def create(
 @app.command("list")
 def list_(
     *,
-    output: Annotated[
-        ListForm,
-        typer.Option(
-            "--output", "-o", metavar="|".join(ListForm), help="`default`: a table; `jsonl`: a JSON object a line."
-        ),
-    ] = ListForm.DEFAULT,
+    output: ListOutput = ListForm.DEFAULT,
     every: Annotated[bool, typer.Option("--all", help="Also those that were revoked or have expired.")] = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -294,9 +282,7 @@ def _table(keys: Sequence[KeyRecord], now: int) -> Iterator[str]:
         )
         for key in keys
     ]
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-    for row in (head, *rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return table(head, rows)
 
 
 def _clock(ns: int) -> str:

@@ -15,6 +15,7 @@ from gateway.cli.exits import Exit, exit_codes, leave, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, OrgId
 from gateway.cli.output import SECOND, Form, Printer, local_time
+from gateway.cli.tables import ListForm, ListOutput, table
 from gateway.client import BadArgument, Connection
 from gateway.client.access import ANONYMOUS, Access
 from gateway.client.relay import Batch, Chosen, Instance, Relay, RelayStatus, Status, Summary
@@ -28,13 +29,6 @@ class StatusForm(StrEnum):
 
     DEFAULT = "default"
     JSON = "json"
-
-
-class ListForm(StrEnum):
-    """How batches are printed."""
-
-    DEFAULT = "default"
-    JSONL = "jsonl"
 
 
 _GONE = "gone"
@@ -97,12 +91,7 @@ def batches(
     summary: Annotated[
         bool, typer.Option("--summary", help="Print how many there are of each status, all of them.")
     ] = False,
-    output: Annotated[
-        ListForm,
-        typer.Option(
-            "--output", "-o", metavar="|".join(ListForm), help="`default`: a table; `jsonl`: a JSON object a line."
-        ),
-    ] = ListForm.DEFAULT,
+    output: ListOutput = ListForm.DEFAULT,
     addr: Addr = DEFAULT_ADDR,
     org_id: OrgId = None,
     access: Access = ANONYMOUS,
@@ -129,7 +118,9 @@ def batches(
         if output is ListForm.JSONL:
             printer.texts((msgspec.json.encode(each).decode() for each in found), json=True)
         elif found:
-            printer.texts(_table(_SUMMARIES if summary else _BATCHES, [_cells(each) for each in found]))
+            printer.texts(
+                table(_SUMMARIES if summary else _BATCHES, [_cells(each) for each in found], numbers=_NUMBERS)
+            )
         else:
             say("no batch is like that")
 
@@ -236,7 +227,7 @@ def _status(found: Status) -> Iterator[str]:
     if found.instances:
         if found.relays:
             yield ""
-        yield from _table(_INSTANCES, [_instance(each) for each in found.instances])
+        yield from table(_INSTANCES, [_instance(each) for each in found.instances], numbers=_NUMBERS)
 
 
 def _relay(one: RelayStatus) -> Iterator[str]:
@@ -290,16 +281,6 @@ def _cells(one: Batch | Summary) -> tuple[str, ...]:
         f"{one.retries}",
         _one_line(one.error),
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-    for row in (head, *rows):
-        cells = [
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
 
 
 def _amount(chosen: Chosen) -> str:
