@@ -19,8 +19,9 @@ MAX_DEPTH = 64
 """Objects entered at most, one inside the other; the limit of gateway.push.levels."""
 
 
-def _packed(word: bytes) -> int:
-    return int.from_bytes(word, "big")
+def _packed(word: bytes) -> np.uint64:
+    # As unsigned as what it is compared with: numba compares int64 and uint64 as floats, which have 53 bits.
+    return np.uint64(int.from_bytes(word, "big"))
 
 
 _W_TRACE, _W_TRC = _packed(b"trace"), _packed(b"trc")
@@ -93,7 +94,7 @@ def _level_named(data: Any, start: int, end: int) -> int:
 
 
 @inner
-def _stands(data: Any, at: int, end: int, word: int, length: int) -> bool:
+def _stands(data: Any, at: int, end: int, word: np.uint64, length: int) -> bool:
     stop = at + length
     if stop > end or (stop < end and _RIGHT[data[stop]] == 0):
         return False

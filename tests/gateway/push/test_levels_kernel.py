@@ -85,6 +85,19 @@ def test_equal_on_recorded_lines() -> None:
         assert kernel_levels(RECORDED, max_depth=depth) == scalar_levels(RECORDED, max_depth=depth)
 
 
+def test_words_that_differ_in_a_bit_are_no_levels() -> None:
+    words = [name.encode() for name in "trace debug info information warn warning error critical fatal".split()]
+    near = [
+        word[:at] + bytes([word[at] ^ 1 << bit]) + word[at + 1 :]
+        for word in words
+        for at in range(len(word))
+        for bit in range(4)
+    ]
+    lines = [line for word in near for line in (word, b'{"level":"' + word + b'"}', b"level=" + word)]
+    assert kernel_levels(lines) == scalar_levels(lines)
+    assert set(kernel_levels(near)) == {b"unknown"}
+
+
 @settings(max_examples=300, deadline=None)
 @given(LINES, FIELDS, st.integers(-1, 4))
 def test_equal_on_arbitrary_lines(lines: list[bytes], fields: Sequence[str], depth: int) -> None:
