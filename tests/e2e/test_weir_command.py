@@ -150,7 +150,7 @@ def test_a_loki_file_is_checked_and_what_it_says_in_vain_is_listed() -> None:
 
 def test_a_query_is_explained_in_memory_and_in_blocks(server: ServerProcess) -> None:
     now = time.time_ns()
-    entries = [({"app": "web"}, now - number * SECOND, f'{{"n":{number}}}') for number in range(50)]
+    entries = [({"app": "web"}, now - number * 1_000_000, f'{{"n":{number}}}') for number in range(50)]
     push(server, [*entries, ({"app": "db"}, now, "x")])
     assert httpx.post(f"{server.url}/flush", timeout=60).status_code == 204
     push(server, [({"app": "web"}, now, '{"n":50}')])

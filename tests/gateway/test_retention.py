@@ -21,7 +21,7 @@ overrides:
   other: {retention_period: 1d}
 tenancy: {enabled: true}
 """
-AHEAD = 8
+AHEAD = 14
 """Seconds that the entries of a test have left when they are pushed: time for it to see them."""
 
 
@@ -102,13 +102,13 @@ def test_the_files_go_by_themselves(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", "--config", str(tmp_path / "weir.yml")) as server:
         client = Client(server.url, "t")
         client.push("old", (time.time_ns() - 30 * HOUR, "x"), (time.time_ns() - 31 * HOUR, "y"))
+        today = time.strftime("%Y-%m-%d", time.gmtime())
         client.push("new", (time.time_ns(), "x"))
         client.flush()
         deadline = time.monotonic() + 90
         while 'weir_retention_dropped_rows_total{reason="age"} 2.0' not in httpx.get(f"{server.url}/metrics").text:
             assert time.monotonic() < deadline, server.log_text
             time.sleep(0.2)
-        today = time.strftime("%Y-%m-%d", time.gmtime())
         left = [path.parent.name for path in (tmp_path / "data").glob("blocks/t/*/*.parquet")]
         assert len(left) == 1
         assert left[0] >= today

@@ -651,7 +651,7 @@ def test_compaction_takes_the_entries_off_the_disk(tmp_path: Path, state: str, q
     store.compact()
     assert read(store) == left
     assert wait_until(lambda: store.deletes("t")[0].record.status is DeleteStatus.PROCESSED)
-    assert not store._state.tenants["t"].view.tombstones
+    assert wait_until(lambda: not store._state.tenants["t"].view.tombstones)
     assert read(store) == left
     store.close()
     for path in [*tmp_path.glob("blocks/*/*/*"), *tmp_path.glob("wal/*")]:

@@ -204,7 +204,7 @@ CASES = [
     PushCase(
         68,
         "too new beside a good one",
-        values(entry("new", ns=NOW + 3600 * SECOND), entry()),
+        values(entry("new", ns=NOW + 86_400 * SECOND), entry()),
         400,
         'entry for stream \'{app="a", service_name="a"}\' has timestamp too new: ',
     ),
@@ -308,7 +308,7 @@ def streams(agent: httpx.Client, tenant: str) -> list[dict[str, Any]]:
         params={
             "query": '{service_name=~".+"}',
             "start": str(NOW - 20 * 86_400 * SECOND),
-            "end": str(NOW + 7200 * SECOND),
+            "end": str(NOW + 2 * 86_400 * SECOND),
         },
         headers={"X-Scope-OrgID": tenant, "X-Loki-Response-Encoding-Flags": "categorize-labels"},
     )

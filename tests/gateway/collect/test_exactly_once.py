@@ -23,14 +23,19 @@ from tests.forks import shared, weirs_environment
 from tests.server import Running, ServerProcess, wait_until
 
 LINE = re.compile(r"line \d+ x*")
+PATIENCE = 10.0
+"""Seconds that a file which was cut is left alone at most, until the collector has seen it."""
 
 
 class Writer(threading.Thread):
     """An application and its logrotate: numbered lines, rotated by rename or by copy and truncate, packed later."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, log: Path) -> None:
+        """`log`: of the collector."""
         super().__init__(daemon=True)
         self.written = 0
+        self._log = log
+        self._cuts: list[float] = []
         self.enough = threading.Event()
         self._path = folder / "app.log"
         self._rotated = 0
@@ -44,8 +49,7 @@ class Writer(threading.Thread):
             for _ in range(self._random.randrange(1, 40)):
                 os.write(file, b"line %d %s\n" % (self.written, b"x" * self._random.randrange(200)))
                 self.written += 1
-            # What is written, copied, cut and packed between two scans (100 ms here) is not always told apart.
-            if time.monotonic() > rotate_at:
+            if time.monotonic() > rotate_at and self._cut_is_seen():
                 file = self._rotate(file)
                 rotate_at = time.monotonic() + self._random.uniform(0.4, 1.0)
             time.sleep(0.005)
@@ -53,6 +57,12 @@ class Writer(threading.Thread):
 
     def has_written(self, lines: int) -> bool:
         return self.written >= lines
+
+    def _cut_is_seen(self) -> bool:
+        # What is written, copied, cut and then moved, packed or cut again between two scans is not always told apart.
+        if not self._cuts or time.monotonic() > self._cuts[-1] + PATIENCE:
+            return True
+        return self._log.read_text().count("a file was begun anew") >= len(self._cuts)
 
     def _rotate(self, file: int) -> int:
         self._rotated += 1
@@ -64,6 +74,7 @@ class Writer(threading.Thread):
         else:
             shutil.copyfile(self._path, target)
             os.ftruncate(file, 0)
+            self._cuts.append(time.monotonic())
         self._plain.append(target)
         # As logrotate's delaycompress: what was rotated before is packed now.
         if len(self._plain) > 2 and self._random.random() < 0.7:
@@ -131,8 +142,8 @@ def murder(server: ServerProcess, tmp_path: Path, seed: int, kills: int) -> None
     chance = random.Random(seed)
     logs, state = tmp_path / "logs", tmp_path / "state"
     logs.mkdir()
-    writer = Writer(logs, seed)
     collecting = Collecting(logs, state, server.url)
+    writer = Writer(logs, seed, collecting.log)
     try:
         writer.start()
         collecting.start()

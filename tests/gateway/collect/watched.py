@@ -48,7 +48,7 @@ class Server:
 
     @property
     def lines(self) -> Counter[str]:
-        return Counter(line for lines in self.streams.values() for line in lines)
+        return Counter(line for lines in list(self.streams.values()) for line in lines)
 
     def has(self, *lines: str) -> bool:
         """Waits until exactly these lines are there."""

@@ -80,6 +80,7 @@ def test_a_pipe_that_nobody_reads_fails_and_goes_on_where_it_stopped(monkeypatch
 
     async def body(sink: StdoutSink) -> list[Outcome]:
         first = await sink.send(batch)
+        monkeypatch.setattr(stdout, "PATIENCE", 60.0)
         sending = asyncio.ensure_future(sink.send(batch))
         while not sending.done():
             got.extend(await asyncio.to_thread(os.read, reading, 4096))

@@ -179,7 +179,7 @@ def test_mutual_tls_wants_a_certificate_of_its_authority(authority: trustme.CA, 
 
 def test_plain_bytes_and_silence_on_a_tls_port(files: dict[str, str]) -> None:
     async def main() -> None:
-        async with open_door(tls_cert=files["tls_cert"], handshake_timeout="200ms") as door:
+        async with open_door(tls_cert=files["tls_cert"], handshake_timeout="2s") as door:
             plain, silent, probe = [await door.connect() for _ in range(3)]
             probe.writer.close()
             plain.send("app", [ENTRY])

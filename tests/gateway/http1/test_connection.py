@@ -300,7 +300,7 @@ def test_what_is_at_hand_is_told_without_waiting() -> None:
 
 def test_idle_clients_are_closed_and_working_ones_are_not() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.5)
         await answer(send, b"slow")
 
     async def conversation(_: Listener, connect: Callable[[], Awaitable[Client]]) -> None:
@@ -311,7 +311,7 @@ def test_idle_clients_are_closed_and_working_ones_are_not() -> None:
         assert await read_answer(reader) == (200, b"slow")
         assert await reader.read() == b""
 
-    talk(app, conversation, keep_alive="200ms")
+    talk(app, conversation, keep_alive="2s")
 
 
 def test_a_stop_ends_idle_clients_at_once_and_the_others_after_their_answer() -> None:

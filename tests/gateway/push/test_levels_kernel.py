@@ -86,7 +86,7 @@ def test_equal_on_recorded_lines() -> None:
 
 
 def test_words_that_differ_in_a_bit_are_no_levels() -> None:
-    words = [name.encode() for name in "trace debug info information warn warning error critical fatal".split()]
+    words = b"trace debug info information warn warning error critical fatal".split()
     near = [
         word[:at] + bytes([word[at] ^ 1 << bit]) + word[at + 1 :]
         for word in words

@@ -89,7 +89,7 @@ def test_a_line_that_was_refused_is_shown_with_who_sent_it(server: ServerProcess
 
 LABELS = {"a": "1", "b": "2", "c": "3", "d": "4"}
 REFUSED = [
-    ("two", {"app": "a"}, [(NOW + HOUR, "x")], "too_far_in_future", 1),
+    ("two", {"app": "a"}, [(NOW + 24 * HOUR, "x")], "too_far_in_future", 1),
     ("two", LABELS, [(NOW, "x"), (NOW, "y")], "max_label_names_per_series", 2),
     ("two", {"app": "a"}, [(0, "x")], "timestamp_before_epoch", 1),
     ("strict", {"app": "a"}, [(NOW, "x")], "missing_enforced_labels", 1),

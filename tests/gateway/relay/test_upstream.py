@@ -17,7 +17,7 @@ def test_what_comes_in_is_passed_on_in_order_with_labels_and_metadata(tmp_path: 
             push(edge.url, ["level=error one more"], {"app": "web"})
             assert wait_until(lambda: len(loki.entries) == 26)
             assert wait_until(lambda: metric(edge.url, "archived_records_total") == 26)
-            assert metric(edge.url, "backlog_records") == 0
+            assert wait_until(lambda: metric(edge.url, "backlog_records") == 0)
             started, archived = events(edge, "batch started"), events(edge, "batch archived")
             assert [each["batch"] for each in started] == [push.id for push in loki.pushes]
             assert [(each["batch"], each["records"]) for each in archived] == [
@@ -157,7 +157,7 @@ def test_what_is_too_much_to_wait_is_given_up_from_the_oldest(tmp_path: Path) ->
         with running(edge):
             push(edge.url, [f"{at:010}" for at in range(30)])
             assert wait_until(lambda: metric(edge.url, "removed_records_total") == 20)
-            assert metric(edge.url, "backlog_bytes") == 100
+            assert wait_until(lambda: metric(edge.url, "backlog_bytes") == 100)
             assert sum(int(each["records"]) for each in events(edge, "batch given up")) == 20
             loki.otherwise = Answer()
             assert wait_until(lambda: loki.lines == [f"{at:010}" for at in range(20, 30)])

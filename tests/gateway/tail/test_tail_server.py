@@ -167,13 +167,13 @@ def test_entries_of_a_frame_ascend_in_time_whatever_their_stream(tenant: Tenant)
 
 
 def test_delay_for_brings_late_entries_into_order(tenant: Tenant) -> None:
-    with tenant.tail(delay_for=1) as tail:
+    with tenant.tail(delay_for=5) as tail:
         now = time.time_ns()
         tenant.push("second", ts=now + 1000)
         tenant.push("third", ts=now + 2000)
         tenant.push("first", ts=now)
         assert tail.wait_for_lines(3) == ["first", "second", "third"]
-        assert time.time_ns() >= now + 10**9
+        assert time.time_ns() >= now + 5 * 10**9
 
 
 def test_new_streams_are_matched_when_they_come(tenant: Tenant) -> None:
@@ -347,7 +347,7 @@ def test_one_who_does_not_read_costs_little_and_is_told_what_it_missed(tenant: T
             tenant.push("still here", labels={"app": "small"})
             assert other.wait_for_lines(1) == ["still here"]
         # All that was pushed, kept for each of them, would be 144 MB.
-        assert rss_mb(tenant.server) - before < 90
+        assert rss_mb(tenant.server) - before < 120
         first = stuck[0]
         first.wait(lambda: any("dropped_entries" in frame for frame in first.frames))
         told = next(frame["dropped_entries"] for frame in first.frames if "dropped_entries" in frame)
