@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +15,8 @@ from gateway.why.typos import near
 from tests.gateway.weir_command import weir
 from tests.server import ServerProcess, running_server
 
-NOW = time.time_ns()
-"""When the module was read, which may be long before its tests run."""
+NOW = 0
+"""When a test began."""
 HOUR = 3600 * 10**9
 SETTINGS = """
 tenancy: {enabled: true}
@@ -34,6 +35,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     (folder / "weir.yml").write_text(SETTINGS)
     with running_server(folder / "data", "--config", str(folder / "weir.yml")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "NOW", time.time_ns())
 
 
 def push(server: ServerProcess, tenant: str, app: str, *lines: tuple[int, str], **more: str) -> int:
