@@ -59,6 +59,8 @@ class OverridesWatch(Watch):
         names = ", ".join(map(str, self._source.files))
         try:
             loaded = await asyncio.to_thread(self._source.load)
+            if gateway.settings.overrides and not loaded.overrides:
+                await asyncio.to_thread(self._refuse_empty)
             settings = gateway.settings.with_overrides(loaded.overrides)
             rules = retention_options(settings)
         except ConfigError as error:
@@ -74,3 +76,10 @@ class OverridesWatch(Watch):
             await asyncio.to_thread(store.set_retention, rules)
         figures.is_good, figures.changed = True, time.time()
         event(_log, logging.INFO, "the limits of tenants were read again", files=names, tenants=len(settings.overrides))
+
+    def _refuse_empty(self) -> None:
+        # What an editor or a full disk leaves of a file: without its overrides retention would remove what is kept.
+        for file in self._source.files:
+            if file.stat().st_size == 0:
+                how = "write `overrides: {}` if no tenant is to have limits of its own"
+                raise ConfigError([f"{file}: is empty; {how}"])

@@ -74,7 +74,7 @@ def retention(
             _carry_out(settings, folder)
             return
         report = retention_report(folder, options, compiler=read_delete)
-    for line in _lines(report):
+    for line in _lines(report, settings):
         typer.echo(line)
     if report.problems:
         for problem in report.problems:
@@ -103,13 +103,13 @@ def _carry_out(settings: Settings, folder: Path) -> None:
     )
 
 
-def _lines(report: RetentionReport) -> Iterator[str]:
+def _lines(report: RetentionReport, settings: Settings) -> Iterator[str]:
     yield f"as of {local_time(report.now)}, by the clock of this machine"
     if report.rules:
         yield ""
         yield from _table(
             ("tenant", "rule", "period", "streams", "entries", "bytes", "oldest"),
-            [_rule(share) for share in report.rules],
+            [_rule(share, settings) for share in report.rules],
         )
     blocks = [share for share in report.blocks if share.blocks]
     if blocks or report.partly:
@@ -124,18 +124,28 @@ def _lines(report: RetentionReport) -> Iterator[str]:
         yield f"not counted: the write-ahead log, {size_text(report.log_bytes)}"
 
 
-def _rule(share: RuleShare) -> tuple[str, ...]:
+def _rule(share: RuleShare, settings: Settings) -> tuple[str, ...]:
     from config.units import format_duration  # noqa: PLC0415 - pydantic
 
     return (
         share.tenant,
-        "the tenant's period" if share.rule is None else f"{share.rule.selector} (priority {share.rule.priority})",
+        _setting(share.tenant, settings)
+        if share.rule is None
+        else f"{share.rule.selector} (priority {share.rule.priority})",
         format_duration(share.period),
         f"{share.streams:,}",
         f"{share.rows:,}",
         size_text(share.bytes),
         "" if share.oldest is None else local_time(share.oldest),
     )
+
+
+def _setting(tenant: str, settings: Settings) -> str:
+    """Which one says how long what no rule names is kept."""
+    own = settings.overrides.get(tenant)
+    if own is not None and "retention_period" in own.model_fields_set:
+        return f"overrides.{tenant}.retention_period"
+    return "retention.period" if settings.limits.retention_period is None else "limits.retention_period"
 
 
 def _block(share: BlockShare) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from gateway.cli.access import with_access
-from gateway.cli.exits import exit_codes, say
+from gateway.cli.exits import Exit, exit_codes, say
 from gateway.cli.explain import size_text
 from gateway.cli.options import DEFAULT_ADDR, Addr, From, OrgId, Since, To
 from gateway.cli.output import Form, Printer, local_time
@@ -70,6 +70,10 @@ def volume(
             printer.series(found.kind, found.json)
         else:
             printer.texts(_stepped(series_of(found)) if every else _sized(series_of(found)))
+        for warning in found.warnings:
+            say(f"warning: {warning}")
+        if found.warnings:
+            raise typer.Exit(Exit.PARTIAL)
 
 
 @with_access

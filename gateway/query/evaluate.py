@@ -147,7 +147,8 @@ def missing(store: ReadStore, query: Query, tenant: str) -> tuple[str, ...]:
 
 def _reach(query: Query) -> int:
     """The time (ns) before which a query reads nothing."""
-    step = 0 if isinstance(query.asked, InstantParameters) else query.asked.step
+    asked = query.asked
+    step = 0 if isinstance(asked, InstantParameters) or isinstance(query.expr, LogExpr) else asked.step
     return query.start - step - max((each.before for each in selections(query.expr)), default=0)
 
 

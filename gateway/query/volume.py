@@ -12,7 +12,7 @@ from starlette.responses import Response
 from config import Limits
 from gateway.query.encode_metrics import seconds
 from gateway.query.errors import BadParameter, VolumeDisabled
-from gateway.query.gojson import metric_json
+from gateway.query.gojson import metric_json, text_json
 from gateway.query.limits import check_length
 from gateway.query.params import Form, bounds, check_points, first, limit_of, step_of
 from gateway.query.pool import Ticket
@@ -128,13 +128,19 @@ async def _answer(request: Request, *, stepped: bool) -> Response:
             )
         except VolumeSeriesLimit as error:
             raise BadParameter(str(error)) from error
-        return json_response(volume_answer(found), accepted)
+        warnings = store.missing(tenant, start, asked.end + 1)
+        return json_response(volume_answer(found, warnings), accepted)
 
     return await run_for(request, tenant, work)
 
 
-def volume_answer(found: Iterable[Volume]) -> bytes:
-    """The body: a matrix if a series has two points, else a vector; the larger first point goes first."""
+def volume_answer(found: Iterable[Volume], warnings: Sequence[str] = ()) -> bytes:
+    """The body: a matrix if a series has two points, else a vector; the larger first point goes first.
+
+    Args:
+        found: the bytes, by steps.
+        warnings: what the answer lacks.
+    """
     series: dict[Labels, list[tuple[str, int]]] = {}
     for one in found:
         stamp = seconds(one.stamp // MS)
@@ -147,10 +153,12 @@ def volume_answer(found: Iterable[Volume]) -> bytes:
         b'{"metric":%b,%b}' % (metric_json(labels), member % b",".join(map(_point, points)))
         for labels, points in ordered
     )
-    return b'{"status":"success","data":{"resultType":"%b","result":[%b],"stats":%b}}' % (
+    told = b',"warnings":[%b]' % b",".join(map(text_json, warnings)) if warnings else b""
+    return b'{"status":"success","data":{"resultType":"%b","result":[%b],"stats":%b}%b}' % (
         kind,
         written,
         stats_json(Stats(), 0.0),
+        told,
     )
 
 

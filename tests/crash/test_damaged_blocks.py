@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.crash.forks import ForkedServer, Forks
+from tests.gateway.weir_command import weir
 from tests.server import ServerProcess
 
 DAY = 86_400
@@ -36,7 +37,7 @@ def filled(server: ServerProcess) -> list[Path]:
     return blocks
 
 
-def asked(url: str, query: str, days: int = 5, until: float = 0) -> dict[str, Any]:
+def asked(url: str, query: str, days: float = 5, until: float = 0, path: str = "query_range") -> dict[str, Any]:
     end = time.time() - until
     parameters: dict[str, str | float] = {
         "query": query,
@@ -45,7 +46,7 @@ def asked(url: str, query: str, days: int = 5, until: float = 0) -> dict[str, An
         "step": "1d",
         "limit": 1000,
     }
-    answer = httpx.get(f"{url}/loki/api/v1/query_range", params=parameters)
+    answer = httpx.get(f"{url}/loki/api/v1/{path}", params=parameters)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -94,16 +95,20 @@ def test_a_damaged_block_is_set_aside_and_named_and_the_rest_answers(
         counted = asked(server.url, 'sum(count_over_time({app="shop"}[1d]))')
         assert sum(float(value) for _, value in counted["data"]["result"][0]["values"]) == 2 * ROWS
         if damage is not take_away:  # such a block is gone before anything can be known of it but its name
-            for answer in (first, counted, asked(server.url, '{app="shop"} |= "line 1"')):
+            volumes = [asked(server.url, '{app="shop"}', path=f"index/{path}") for path in ("volume", "volume_range")]
+            for answer in (first, counted, asked(server.url, '{app="shop"} |= "line 1"'), *volumes):
                 [warning] = told(answer)
                 assert blocks[1].stem in warning
                 assert "its 40 entries" in warning
+            printed = weir("volume", '{app="shop"}', "--since", "5d", "--addr", server.url)
+            assert (printed.returncode, blocks[1].stem in printed.stderr) == (4, True)
             moved = server.data_dir / "quarantine" / blocks[1].relative_to(server.data_dir)
             assert moved.exists()
             assert server.log_text.count("is damaged and was set aside") == 1
             assert "weir_blocks_set_aside 1" in httpx.get(f"{server.url}/metrics").text
         assert not blocks[1].exists()
-        assert told(asked(server.url, '{app="shop"}', days=1)) == []
+        behind = time.time() - (int(time.time()) // DAY - 2) * DAY - 3600 - ROWS
+        assert told(asked(server.url, '{app="shop"}', days=behind / DAY)) == []
         server.stop()
         server.start()
         again = asked(server.url, '{app="shop"}')

@@ -88,7 +88,7 @@ def test_a_dry_run_says_what_would_go_by_tenant_and_rule_and_takes_nothing(tmp_p
     assert told[2:5] == [
         "tenant rule period streams entries bytes oldest",
         'acme {app="short"} (priority 1) 1d 1 5 25 B TIME',
-        "acme the tenant's period 10d 1 2 10 B TIME",
+        "acme retention.period 10d 1 2 10 B TIME",
     ]
     assert re.fullmatch(r"1 block of 4 entries, [\d.]+ KiB on disk, the oldest of TIME: has expired whole", told[6])
     assert told[7] == "1 other blocks have expired entries among others"
@@ -155,7 +155,7 @@ def test_size_and_space(tmp_path: Path) -> None:
 def test_days_of_the_environment(tmp_path: Path) -> None:
     filled(tmp_path)
     _, rows, _ = command(tmp_path, "--dry-run", text="", env={"LOG_RETENTION_DAYS": "1.25"})
-    assert without_times(rows)[3] == "fake the tenant's period 1d6h 2 8 40 B TIME"
+    assert without_times(rows)[3] == "fake retention.period 1d6h 2 8 40 B TIME"
 
 
 def test_beside_a_server_it_only_tells(tmp_path: Path) -> None:
@@ -218,6 +218,16 @@ def test_a_folder_that_is_none_of_weirs(tmp_path: Path) -> None:
     assert "it has no file `origin`" in errors
 
 
+def test_the_setting_that_says_a_period_is_named(tmp_path: Path) -> None:
+    filled(tmp_path)
+    for text, name in [
+        ("overrides: {fake: {retention_period: 5d}}", "overrides.fake.retention_period"),
+        ("limits: {retention_period: 5d}", "limits.retention_period"),
+    ]:
+        _, rows, _ = command(tmp_path, "--dry-run", text=text)
+        assert without_times(rows)[3] == f"fake {name} 5d 2 4 20 B TIME"
+
+
 def test_an_hour_is_the_least_and_counts_to_the_second(tmp_path: Path) -> None:
     now = time.time_ns()
     store = open_store(tmp_path / "data", options())
@@ -225,4 +235,4 @@ def test_an_hour_is_the_least_and_counts_to_the_second(tmp_path: Path) -> None:
     store.flush()
     store.close()
     _, rows, _ = command(tmp_path, "--dry-run", text="retention: {period: 1h}\n")
-    assert without_times(rows)[3] == "fake the tenant's period 1h 1 1 3 B TIME"
+    assert without_times(rows)[3] == "fake retention.period 1h 1 1 3 B TIME"

@@ -110,6 +110,17 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_seen(server: tuple[ServerPr
     assert takes(process, "acme", 4000)
 
 
+def test_a_file_that_was_emptied_changes_nothing(server: tuple[ServerProcess, Path]) -> None:
+    process, overrides = server
+    overrides.write_text("")
+    assert wait_until(lambda: not is_good(process), 30)
+    assert "overrides.yml: is empty; write `overrides: {}`" in process.log_text
+    assert takes(process, "acme", 2000)
+    overrides.write_text("overrides: {}\n")
+    assert wait_until(lambda: is_good(process), 30)
+    assert not takes(process, "acme", 2000)
+
+
 def test_retention_of_a_tenant_follows_its_file(server: tuple[ServerProcess, Path]) -> None:
     process, overrides = server
     for tenant in ("short", "long"):
