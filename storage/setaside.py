@@ -113,7 +113,7 @@ class SetAside:
             missing.block,
             missing.tenant,
             where,
-            missing.reason,
+            missing.reason.removesuffix("."),
         )
 
     def take_unread(self, path: Path, reason: str) -> None:

@@ -176,7 +176,10 @@ def _window(
     if older_than is not None:
         if since is not None or from_ is not None or to is not None:
             raise BadArgument("--older-than says the time all by itself")
-        return selector or _EVERYTHING, 0, now - parse_duration(older_than)
+        end = now - parse_duration(older_than)
+        if end <= 0:
+            raise BadArgument(f"--older-than {older_than}: that was before 1970, and no line is")
+        return selector or _EVERYTHING, 0, end
     if selector is None:
         raise BadArgument("say which lines: give a SELECTOR, or --older-than")
     if since is None and from_ is None:

@@ -366,6 +366,7 @@ def test_the_command_deletes_what_is_older(tenant: Tenant) -> None:
         (["--since", "1h"], "say which lines"),
         (["--older-than", "7d", "--since", "1h"], "all by itself"),
         (["--older-than", "long"], "is no duration"),
+        (["--older-than", "5200w"], "before 1970"),
         (['{app="a"}', "--from", "noon"], "is no time"),
     ],
 )
