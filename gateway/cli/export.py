@@ -36,6 +36,7 @@ class Format(StrEnum):
 
 @with_access
 def export(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A log query.", show_default=False)],
     since: Since = "1h",
     from_: From = None,
@@ -65,7 +66,12 @@ def export(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with FILE, with the time and form that it was begun with.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with FILE, with the time and options that it was begun with: they need not be given "
+            "again, and others are refused.",
+        ),
     ] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Most lines; 0: all.")] = 0,
     backward: Annotated[bool, typer.Option("--backward", help="Newest first.")] = False,
@@ -87,8 +93,17 @@ def export(
     ```
     """
     with exit_codes():
-        note = _note(query, output) if resume else None
+        tenant = org_id or ""
+        note = _note(query, output, tenant) if resume else None
         if note is not None:
+            options = {
+                "--format": ("form", form, note.format),
+                "--column": ("column", tuple(column or ()), note.columns),
+                "--together": ("together", together, note.together),
+                "--limit": ("limit", limit, note.limit),
+                "--backward": ("backward", not backward, note.forward),
+            }
+            _check_same(context, output, note, options, since=since, from_=from_, to=to)
             wanted = note.wanted()
         else:
             if output is not None:
@@ -96,24 +111,63 @@ def export(
             start, end = time_window(time.time_ns(), start=from_, end=to, since=since)
             wanted = Wanted(query, start, end, form, not backward, together, tuple(column or ()), limit)
         with Connection(addr, org_id, access=access) as connection:
-            warnings = _run(connection, wanted, output, note)
+            warnings = _run(connection, wanted, output, tenant, note)
         for text in warnings:
             say(text)
         if warnings:
             raise typer.Exit(Exit.PARTIAL)
 
 
-def _note(query: str, output: Path | None) -> Note:
+def _note(query: str, output: Path | None, tenant: str) -> Note:
     if output is None:
         raise BadArgument("--resume needs the file: give --output")
-    return read_note(output, query)
+    return read_note(output, query, tenant)
 
 
-def _run(connection: Connection, wanted: Wanted, output: Path | None, note: Note | None) -> list[str]:
+def _check_same(
+    context: typer.Context,
+    output: Path | None,
+    note: Note,
+    options: dict[str, tuple[str, object, object]],
+    *,
+    since: str,
+    from_: str | None,
+    to: str | None,
+) -> None:
+    """Raises BadArgument for options that were given and are not those that the export was begun with.
+
+    Args:
+        context: knows which were given.
+        output: the file.
+        note: of it.
+        options: by flag (the parameter's name, its value now, its value then).
+        since: as given; all three are read as if it were the end of the note's time.
+        from_: as given.
+        to: as given.
+    """
+    other = [flag for flag, (name, now, then) in options.items() if _given(context, name) and now != then]
+    times = [
+        flag for flag, name in (("--since", "since"), ("--from", "from_"), ("--to", "to")) if _given(context, name)
+    ]
+    if times and time_window(note.end, start=from_, end=to, since=since) != (note.start, note.end):
+        other += times
+    if other:
+        raise BadArgument(
+            f"{output} was begun with another {', '.join(other)}: leave it out, --resume goes on as it was begun"
+        )
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter of this command was given."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _run(connection: Connection, wanted: Wanted, output: Path | None, tenant: str, note: Note | None) -> list[str]:
     """Exports; what the server warns of."""
     done = 0 if note is None else note.lines
     if note is not None and output is not None and note.is_full:
-        File(output, wanted, note).done()
+        File(output, wanted, tenant, note).done()
         return []
     target: Target | None = None
     with _Bar(wanted, to_file=output is not None) as bar:
@@ -122,7 +176,7 @@ def _run(connection: Connection, wanted: Wanted, output: Path | None, note: Note
                 say(f"{part.reason}; going on in {part.seconds:g} s")
                 continue
             if target is None:  # the server has answered
-                target = Screen() if output is None else File(output, wanted, note)
+                target = Screen() if output is None else File(output, wanted, tenant, note)
             target.write(part.records, part.mark)
             bar.show(part)
             if part.mark.complete:

@@ -22,6 +22,7 @@ class Note(msgspec.Struct, frozen=True):
         cursor: where it goes on.
         lines: records in the file.
         size: bytes of it.
+        tenant: that was named, "" if none was; None: the note does not say.
     """
 
     query: str
@@ -35,6 +36,7 @@ class Note(msgspec.Struct, frozen=True):
     cursor: str | None
     lines: int
     size: int
+    tenant: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -95,13 +97,14 @@ class Screen:
 class File:
     """A file. Its note is written behind what it speaks of, and goes when all is there."""
 
-    def __init__(self, path: Path, wanted: Wanted, note: Note | None = None) -> None:
+    def __init__(self, path: Path, wanted: Wanted, tenant: str, note: Note | None = None) -> None:
         """A new file, or with a note what is to be gone on with: what came behind the note is cut off.
 
         Raises:
             OutputFailed: it cannot be opened.
         """
         self._wanted = wanted
+        self._tenant = tenant
         self._note = note_path(path)
         self._limit = wanted.limit if note is None else note.limit
         try:
@@ -130,6 +133,7 @@ class File:
                 mark.cursor or wanted.cursor,
                 mark.lines,
                 self._file.tell(),
+                self._tenant,
             )
             fresh = self._note.with_name(self._note.name + ".new")
             fresh.write_bytes(msgspec.json.encode(note))
@@ -152,11 +156,11 @@ def note_path(path: Path) -> Path:
     return path.with_name(path.name + ".resume")
 
 
-def read_note(path: Path, query: str) -> Note:
+def read_note(path: Path, query: str, tenant: str) -> Note:
     """The note of a file that is to be gone on with.
 
     Raises:
-        BadArgument: there is none, or it is of another query, or the file is shorter than it says.
+        BadArgument: there is none, or it is of another query or tenant, or the file is shorter than it says.
     """
     try:
         note = msgspec.json.decode(note_path(path).read_bytes(), type=Note)
@@ -167,6 +171,11 @@ def read_note(path: Path, query: str) -> Note:
         raise BadArgument(f"{note_path(path)} cannot be read: {error}") from error
     if note.query != query:
         raise BadArgument(f"{path} is an export of another query: {note.query}")
+    if note.tenant is None:  # lines of two tenants in one file are worse than a new export
+        raise BadArgument(f"{note_path(path)} does not say of which tenant {path} is: begin anew with another name")
+    if note.tenant != tenant:
+        of_it = f"of the tenant {note.tenant}" if note.tenant else "without a tenant"
+        raise BadArgument(f"{path} is an export {of_it}: give the same --org-id (WEIR_ORG_ID)")
     if size < note.size:
         raise BadArgument(f"{path} has been cut: it has {size} bytes and had {note.size}")
     return note

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.cli.export_file import File, read_note
 from gateway.client.connection import Incoming
-from gateway.client.export import Part, parts
+from gateway.client.export import Mark, Part, Wanted, parts
 from tests.gateway.weir_command import on_terminal, weir
 from tests.server import ServerProcess, running_server
 
@@ -64,12 +65,61 @@ def test_an_export_that_was_given_up_is_gone_on_with(server: ServerProcess, tmp_
     path.write_bytes(first.records + b"half a li")
     kept = {"query": '{app="a"}', "start": T, "end": T + 10**9, "format": form, "forward": True, "together": False}
     more = {"columns": [], "limit": 0, "lines": first.mark.lines, "cursor": first.mark.cursor}
-    note.write_text(json.dumps({**kept, **more, "size": len(first.records)}))
+    note.write_text(json.dumps({**kept, **more, "size": len(first.records), "tenant": ""}))
     other = weir("export", '{app="b"}', "--output", str(path), "--resume", "--addr", server.url)
     assert (other.returncode, "another query" in other.stderr) == (2, True)
-    run(server, '{app="a"}', "--output", str(path), "--resume")
+    run(server, '{app="a"}', "--output", str(path), "--resume", *WINDOW, "-o", form, "--limit", "0")
     assert path.read_bytes() == whole.read_bytes()
     assert not note.exists()
+
+
+def begun(path: Path, **more: object) -> None:
+    """A file of which nothing is written, and its note."""
+    path.touch()
+    kept = {"query": '{app="a"}', "start": T, "end": T + 10**9, "format": "ndjson", "forward": True, "together": False}
+    note = {**kept, "columns": [], "limit": 0, "lines": 0, "cursor": None, "size": 0, **more}
+    path.with_name(path.name + ".resume").write_text(json.dumps(note))
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["-o", "csv", "--column", "pod"], "another --format, --column:"),
+        (["--together"], "another --together:"),
+        (["--limit", "3"], "another --limit:"),
+        (["--backward"], "another --backward:"),
+        (["--since", "2s"], "another --since:"),
+        (["--from", str(T), "--to", str(T + 1)], "another --from, --to:"),
+        (["--org-id", "t3"], "an export without a tenant"),
+    ],
+)
+def test_an_export_is_gone_on_with_as_it_was_begun(
+    server: ServerProcess, tmp_path: Path, args: list[str], said: str
+) -> None:
+    path = tmp_path / "part"
+    begun(path, tenant="")
+    done = weir("export", '{app="a"}', "--output", str(path), "--resume", *args, "--addr", server.url)
+    assert (done.returncode, said in done.stderr, path.read_bytes()) == (2, True, b""), done.stderr
+    run(server, '{app="a"}', "--output", str(path), "--resume", "--since", "1s")
+    assert path.read_bytes().count(b"\n") == LINES
+
+
+@pytest.mark.parametrize(("more", "said"), [({}, "does not say of which tenant"), ({"tenant": "t4"}, "tenant t4")])
+def test_lines_of_two_tenants_never_come_into_one_file(
+    server: ServerProcess, tmp_path: Path, more: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "part"
+    begun(path, **more)
+    done = weir("export", '{app="a"}', "--output", str(path), "--resume", "--addr", server.url)
+    assert (done.returncode, said in done.stderr, path.read_bytes()) == (2, True, b""), done.stderr
+
+
+def test_the_note_of_a_file_names_the_tenant(tmp_path: Path) -> None:
+    wanted = Wanted('{app="a"}', T, T + 1, "ndjson")
+    file = File(tmp_path / "lines", wanted, "t4")
+    file.write(b"", Mark(lines=0))
+    assert read_note(tmp_path / "lines", wanted.query, "t4").tenant == "t4"
+    file.done()
 
 
 def test_nothing_is_overwritten_and_there_has_to_be_something_to_resume(server: ServerProcess, tmp_path: Path) -> None:
