@@ -303,6 +303,7 @@ class Relay:
         self._removed(batch)
         if not self._book.refused:
             self._alerts.resolved(f"relay/{self.name}/refused")
+        await self._forget_failures()
         self._asked.set()
         return batch
 
@@ -312,8 +313,16 @@ class Relay:
         for batch in await self._do(self._book.remove_all, reason):
             self._removed(batch)
         self._alerts.resolved(f"relay/{self.name}/refused")
+        await self._forget_failures()
         self._asked.set()
         return self._given_up - before
+
+    async def _forget_failures(self) -> None:
+        """With nothing left to send there is nothing that fails: no later success would say so."""
+        self._backlog = await self._do(self._book.backlog)
+        if not self._backlog.rows:
+            self._failures, self._last_error = 0, ""
+            self._alerts.resolved(f"relay/{self.name}")
 
     def figures(self) -> RelayFigures:
         """As they were at the last look; at once."""

@@ -18,7 +18,7 @@ from gateway.state import Gateway, LogStore
 from gateway.why.advice import STORED, advice
 from gateway.why.limits import NEAR, Use
 from gateway.why.typos import guesses
-from logql import LogQLError, Matcher, parse_log
+from logql import LogQLError, Matcher, choice
 from logql.source import MatchOp
 from storage import DeleteStatus, StreamActivity, StreamRule
 from storage.batch import Labels
@@ -30,6 +30,12 @@ _LATE = 10 * 60 * _SECOND
 """ns between an entry's time and its arrival from which its clock is worth a word."""
 _SHOWN = 120
 """Characters of a line in a sentence."""
+
+
+_CALLING_OFF = {
+    DeleteStatus.RECEIVED: "It can be called off with `weir delete cancel` until it is carried out.",
+    DeleteStatus.STARTED: "What is left of it can be called off with `weir delete cancel --force`.",
+}
 
 
 class Level(StrEnum):
@@ -213,16 +219,17 @@ def _deletes(looking: Looking) -> Iterator[Finding]:
             if record.status is DeleteStatus.CANCELLED or record.last < looking.start or record.first > looking.end:
                 continue
             try:
-                matchers = parse_log(record.query).matchers
+                matchers, _ = choice(record.query)
             except LogQLError:
                 continue  # of an earlier version's grammar
             if any(accepts(matchers, labels) for labels in sets):
+                since = f"{_time(record.first)} to" if record.first > 0 else "all times up to"
                 text = (
-                    f"A delete took entries of {_time(record.first)} to {_time(record.last)} away: "
+                    f"A delete took entries of {since} {_time(record.last)} away: "
                     f"{record.query[:200]} (asked for by {record.who} at {_time(record.created)}, id "
                     f"{record.id})."
                 )
-                yield Finding("deletes", Level.CAUSE, text, "It can be called off with `weir delete cancel` while due.")
+                yield Finding("deletes", Level.CAUSE, text, _CALLING_OFF.get(record.status, ""))
 
 
 def _damage(looking: Looking) -> Iterator[Finding]:

@@ -208,6 +208,24 @@ def test_all_that_a_relay_has_to_send_can_be_given_up(tmp_path: Path) -> None:
     relayed(tmp_path, sink, test)
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_relay_with_nothing_left_to_send_does_not_fail_any_more(tmp_path: Path, *, everything: bool) -> None:
+    sink = Scripted(*[Failed("gone")] * 3, Failed("gone", retry_after=3600))
+
+    async def test(store: Store, relays: Relays, alarms: Alarms) -> None:
+        await stored(store, "one")
+        await until(lambda: len(sink.sent) == 4 and "relay/up" in alarms.active)
+        if everything:
+            await relays.remove_relay("up")
+        else:
+            await relays.remove(sink.sent[0][0])
+        assert alarms.active == {}
+        (figures,) = await relays.figures()
+        assert (figures.failures, figures.last_error, figures.backlog.rows) == (0, "", 0)
+
+    relayed(tmp_path, sink, test)
+
+
 def test_a_relay_of_no_setting_is_listed_and_forgotten_on_request(tmp_path: Path) -> None:
     store = open_store(tmp_path, StoreOptions(reserve=1 << 16))
     store.outbox.subscribe("old")

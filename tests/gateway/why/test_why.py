@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -142,6 +143,19 @@ def test_what_hides_lines_is_named(server: ServerProcess) -> None:
     cause = next(one for one in found(server, "brief", '{app="long"}') if one[0] == "deletes")
     assert '{app="long"} |= "one"' in cause[2]
     assert "deletes" not in [one[0] for one in found(server, "brief", '{app="short"}')]
+
+
+def test_a_delete_of_everything_is_named(server: ServerProcess) -> None:
+    push(server, "old", "web", (NOW - 3 * HOUR, "one"), (NOW, "two"))
+    address = {"LOKI_ADDR": server.url, "LOKI_ORG_ID": "old"}
+    assert weir("delete", "--older-than", "2h", env=address).returncode == 0
+    answer = get(server, "old", "why", query='{app="web"}', start=str(NOW - 4 * HOUR), end=str(NOW + 1))
+    cause = next(one for one in answer["findings"] if one["about"] == "deletes")
+    assert cause["text"].startswith("A delete took entries of all times up to 20")
+    assert cause["advice"] == "It can be called off with `weir delete cancel` until it is carried out."
+    delete_id = re.search(r"id (\w+)\)", cause["text"])
+    assert delete_id is not None
+    assert weir("delete", "list", env=address).stdout.count(delete_id[1]) == 1
 
 
 def test_a_limit_near_its_edge_is_told(server: ServerProcess) -> None:
