@@ -72,7 +72,7 @@ def create(
     KEY=$(weir keys create -d "ci" --data-dir /var/lib/weir)
     ```
     """
-    with _keys(data_dir) as table:
+    with _keys(data_dir, may_make=True) as table:
         from gateway.auth.keys import forward_digest, key_hash, new_id, new_key  # noqa: PLC0415 - brings starlette
         from storage import KeyRecord, KeySecret  # noqa: PLC0415 - brings numba and pyarrow
 
@@ -175,12 +175,20 @@ def rotate(
 
 
 @contextmanager
-def _keys(data_dir: Any) -> Iterator[KeyTable]:
-    """The keys of a data directory for the time of the block; what goes wrong ends the command."""
+def _keys(data_dir: Any, *, may_make: bool = False) -> Iterator[KeyTable]:
+    """The keys of a data directory for the time of the block; what goes wrong ends the command.
+
+    `may_make`: a folder that is no data directory becomes one. Else a slip in its name would read as "no keys".
+    """
     with failures("the command"):
         from storage import open_keys  # noqa: PLC0415 - brings numba and pyarrow
 
-        table = open_keys(data_folder(data_dir))
+        folder = data_folder(data_dir)
+        if not any((folder / name).exists() for name in ("origin", "control.db")):
+            if not may_make:
+                leave(Exit.USAGE, f"{folder} is not a data directory of Weir: it has no file `control.db`")
+            say(f"{folder} is made a data directory: no server has used it yet")
+        table = open_keys(folder)
         try:
             yield table
         finally:

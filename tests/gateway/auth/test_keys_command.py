@@ -89,6 +89,7 @@ def test_what_cannot_be_made_is_told_and_nothing_is_kept(tmp_path: Path, args: l
 
 
 def test_the_list_shows_keys_and_with_all_those_that_ended(tmp_path: Path) -> None:
+    (tmp_path / "origin").touch()  # a server has used it
     out, told = keys(tmp_path, "list")
     assert (out, told) == ("", "weir: there is no key\n")
     for name in ("first", "second"):
@@ -152,11 +153,21 @@ def test_rotate_prints_another_text_and_the_old_one_is_good_for_the_grace(tmp_pa
     assert "is revoked: make a new one" in told
 
 
+@pytest.mark.parametrize("command", [["list"], ["revoke", "abc"], ["rotate", "abc"]])
+def test_only_create_makes_a_data_directory(tmp_path: Path, command: list[str]) -> None:
+    data = tmp_path / "misspelt"
+    _, told = keys(data, *command, code=2)
+    assert told == f"weir: {data} is not a data directory of Weir: it has no file `control.db`\n"
+    assert not data.exists()
+    _, told = keys(data, "create", "-d", "ci")
+    assert told.startswith(f"weir: {data} is made a data directory: no server has used it yet\n")
+
+
 def test_the_command_itself(tmp_path: Path) -> None:
     made = weir("keys", "create", "-d", "ci", env={"WEIR_DATA_DIR": str(tmp_path / "data"), "WEIR_KEY": "unused"})
     assert made.returncode == 0, made.stderr
     assert len(made.stdout.splitlines()) == 1
     (tmp_path / "file").write_text("")
-    refused = weir("keys", "list", "--data-dir", str(tmp_path / "file" / "data"))
+    refused = weir("keys", "create", "-d", "ci", "--data-dir", str(tmp_path / "file" / "data"))
     assert refused.returncode == 1
     assert "cannot be made" in refused.stderr
