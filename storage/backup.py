@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from storage.control import check_there
 from storage.copying import FileSum, Report, Tally, copy_file, sum_file
 from storage.errors import StorageError
 from storage.manifest import NAME, Manifest, is_backup, write_manifest
@@ -316,6 +317,7 @@ def _moment(data_dir: Path, taken: Collection[str]) -> Iterator[_Moment]:
             except FileNotFoundError:
                 continue
             control = None
+            check_there(data_dir)
             if (data_dir / "control.db").exists():
                 control = held.enter_context(closing(_open_snapshot(data_dir / "control.db")))
             if (_segments(wal), _archived(data_dir)) != (names, archive):

@@ -322,12 +322,18 @@ def file_checksum(path: Path) -> tuple[int, int]:
 
 
 def open_database(
-    path: Path, schema: str, version: int, *, older: Collection[int] = (), synchronous: str = "NORMAL"
+    path: Path,
+    schema: str,
+    version: int,
+    *,
+    older: Collection[int] = (),
+    synchronous: str = "NORMAL",
+    may_be_new: bool = True,
 ) -> sqlite3.Connection:
     """A SQLite file in WAL mode with the given tables; one of an `older` version has some of them, and gets the rest.
 
     Raises:
-        CorruptCatalog: it is not one, is damaged, or is of another version.
+        CorruptCatalog: it is not one, is damaged, is of another version, or has no tables though it is not new.
         StorageError: it cannot be opened now: a full disk, rights, another process.
     """
     try:
@@ -338,6 +344,8 @@ def open_database(
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0 and not may_be_new:
+            raise CorruptCatalog(f"{path} has lost its contents")
         if found not in (0, version, *older):
             raise CorruptCatalog(f"{path} has version {found}, which this version of Weir does not know")
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,10 @@ from storage.keys import KeyTable
 from storage.outbox.tables import SCHEMA as _OUTBOX
 from storage.unwritable import refusal
 
+log = logging.getLogger("weir.storage")
+
+LOST = "control.db.lost"
+"""A file beside it: whoever makes it says that what control.db held is given up."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch_ids (
     tenant TEXT NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, id)
@@ -95,25 +100,60 @@ class DeleteRecord:
         return self.status in (DeleteStatus.RECEIVED, DeleteStatus.STARTED)
 
 
-def _check_size(data_dir: Path) -> None:
-    """Raises CorruptCatalog if control.db is an empty file: one of ours never is, and SQLite would take it for new."""
+def check_there(data_dir: Path) -> None:
+    """Raises CorruptCatalog, which tells how to go on, if control.db is missing or empty in a used directory."""
     path = data_dir / "control.db"
-    if path.exists() and not path.stat().st_size:
-        raise CorruptCatalog(f"{path} is empty")
+    if _may_be_new(data_dir):
+        return
+    if not path.exists():
+        raise _refusal(f"{path} is missing")
+    if not path.stat().st_size:
+        raise _refusal(f"{path} is empty")
+
+
+def _may_be_new(data_dir: Path) -> bool:
+    # The first start of all makes `origin` once control.db is there, and a restore makes it last.
+    return not (data_dir / "origin").exists() or _is_given_up(data_dir)
+
+
+def _is_given_up(data_dir: Path) -> bool:
+    return (data_dir / LOST).exists() and not (data_dir / "control.db").exists()
+
+
+def _refusal(what: str) -> CorruptCatalog:
+    return CorruptCatalog(
+        f"{what}. It holds what must not be forgotten (batch ids, deletes, keys): restore it from a backup; only if "
+        f"there is none, rename control.db to {LOST}, or make an empty file of that name where it is missing, and "
+        "start again"
+    )
 
 
 def _open(data_dir: Path) -> sqlite3.Connection:
-    """A connection to control.db, which is made if there is none. Raises CorruptCatalog, which tells how to go on."""
+    """A connection to control.db, which is made if it may be new. Raises CorruptCatalog, which tells how to go on."""
+    check_there(data_dir)
+    given_up = _is_given_up(data_dir)
+    kept = f"{LOST}-{int(time.time())}"
+    if given_up:
+        log.warning(
+            "control.db is made anew: batch ids, deletes and keys of before are forgotten, as %s is there", LOST
+        )
+        for name in ("-wal", "-shm"):  # of the former: SQLite would take them for the new one's
+            with suppress(FileNotFoundError):
+                (data_dir / f"control.db{name}").rename(data_dir / f"{kept}{name}")
     try:
-        _check_size(data_dir)
-        return open_database(
-            data_dir / "control.db", _SCHEMA + _KEYS + _OUTBOX, VERSION, older=_OLDER, synchronous="FULL"
+        db = open_database(
+            data_dir / "control.db",
+            _SCHEMA + _KEYS + _OUTBOX,
+            VERSION,
+            older=_OLDER,
+            synchronous="FULL",
+            may_be_new=_may_be_new(data_dir),
         )
     except CorruptCatalog as error:
-        raise CorruptCatalog(
-            f"{error}. It holds what must not be forgotten (batch ids, deletes, keys): restore it from a "
-            f"backup; only if there is none, move control.db away and start again"
-        ) from error
+        raise _refusal(str(error)) from error
+    if given_up:
+        (data_dir / LOST).rename(data_dir / kept)
+    return db
 
 
 def open_keys(data_dir: Path) -> KeyTable:

@@ -51,6 +51,14 @@ class DirectoryLock:
         os.close(self._fd)
 
 
+def check_restored(data_dir: Path) -> None:
+    """Raises StorageError if a restore to the directory was not ended."""
+    if (data_dir / RESTORING).exists() and not (data_dir / "origin").exists():
+        raise StorageError(
+            f"a restore to {data_dir} was cut short; run `weir restore` again, into a directory with nothing in it"
+        )
+
+
 def read_origin(data_dir: Path) -> bytes:
     """The 16 random bytes that were given to this data directory when it was made. Raises StorageError, OSError."""
     path = data_dir / "origin"
@@ -59,10 +67,6 @@ def read_origin(data_dir: Path) -> bytes:
         if not re.fullmatch("[0-9a-f]{32}", text):
             raise StorageError(f"{path} is damaged: it holds 32 hex digits, which every segment of the log repeats")
         return bytes.fromhex(text)
-    if (data_dir / RESTORING).exists():
-        raise StorageError(
-            f"a restore to {data_dir} was cut short; run `weir restore` again, into a directory with nothing in it"
-        )
     origin = os.urandom(16)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w") as file:

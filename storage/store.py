@@ -38,7 +38,7 @@ from storage.feed import Snapshot, Watcher
 from storage.figures import Condition, Counters, Figures, ReplayFigures, TenantFigures, label_values
 from storage.flush import Flusher, FlushOptions, block_of
 from storage.leases import Lease, Leases
-from storage.lock import DirectoryLock, read_origin
+from storage.lock import DirectoryLock, check_restored, read_origin
 from storage.outbox.outbox import Outbox
 from storage.patterns import BlockPatterns, PatternKeeper
 from storage.reading import Survey
@@ -123,13 +123,14 @@ class Store:
         self._state = State(patterns=options.patterns)
         self._leases = Leases()
         try:
+            check_restored(data_dir)
             for folder in ("wal", "blocks"):
                 (data_dir / folder).mkdir(exist_ok=True)
-            self.origin = origin = read_origin(data_dir)
             self._reserve = Reserve(data_dir / "reserve", options.reserve)
             self._reserve.lend()
             self._control = Control(data_dir)
             undo.callback(self._control.close)
+            self.origin = origin = read_origin(data_dir)  # from now on a control.db that is missing is missed
             self._set_aside = SetAside(data_dir)
             self._catalog = Catalog(data_dir, self._set_aside)
             undo.callback(self._catalog.close)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.catalog import Catalog, listed_blocks, remove_index
-from storage.control import Control
+from storage.control import Control, check_there
 from storage.copying import Report, Tally, sum_file
 from storage.errors import CorruptBlock, CorruptCatalog, CorruptSegment, StorageError
 from storage.footer import decode_data_crc, decode_footer
@@ -238,7 +238,9 @@ def _checksums(path: Path, size: int) -> tuple[int, int]:
 
 def _verify_control(data_dir: Path, result: VerifyResult) -> None:
     try:
-        Control(data_dir).close()
+        check_there(data_dir)
+        if (data_dir / "control.db").exists():
+            Control(data_dir).close()
     except CorruptCatalog as error:
         result.problems.append(str(error))
 

@@ -182,8 +182,12 @@ def test_a_damaged_control_db_refuses_to_start_and_says_how_to_go_on(tmp_path: P
         assert server.wait(60) != 0
         assert "control.db" in server.log_text
         assert "restore it from a backup" in server.log_text
-        assert "move control.db away" in server.log_text
-        for path in server.data_dir.glob("control.db*"):
-            path.rename(path.with_name(f"away-{path.name}"))
+        assert "rename control.db to control.db.lost" in server.log_text
+        (server.data_dir / "control.db").unlink()
+        server.launch()
+        assert server.wait(60) != 0
+        assert "control.db is missing. It holds what must not be forgotten" in server.log_text
+        (server.data_dir / "control.db.lost").touch()
         server.start()
+        assert "control.db is made anew" in server.log_text
         assert len(lines(asked(server.url, '{app="shop"}'))) == 3 * ROWS

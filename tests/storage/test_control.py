@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.control import KEEP_IDS, VERSION, Control, DeleteRecord, DeleteStatus
+from storage.control import KEEP_IDS, LOST, VERSION, Control, DeleteRecord, DeleteStatus
 from storage.errors import CorruptCatalog, StorageError
 from storage.lock import DirectoryLock
-from tests.storage.entries import start
+from tests.storage.entries import NOON, entry, read, start, stored
 
 ID, DIGEST = b"i" * 16, b"d" * 16
 
@@ -130,8 +130,49 @@ def test_a_control_db_of_version_1_is_taken_along(tmp_path: Path) -> None:
     db.close()
 
 
+def test_a_control_db_that_is_gone_is_missed_until_it_is_given_up(tmp_path: Path) -> None:
+    store = start(tmp_path)
+    stored(store, [entry("a", NOON, "kept")])
+    before = read(store)
+    store.close()
+    control = Control(tmp_path)
+    control.remember([("t", ID, DIGEST)])
+    control.close()
+    for path in tmp_path.glob("control.db*"):
+        path.unlink()
+    (tmp_path / "control.db-wal").write_bytes(b"of the former")
+    for _ in range(2):
+        with pytest.raises(CorruptCatalog, match=r"control\.db is missing\. It holds what must not be forgotten"):
+            start(tmp_path)
+        assert not (tmp_path / "control.db").exists()
+    (tmp_path / LOST).touch()
+    store = start(tmp_path)
+    assert read(store) == before != []
+    store.close()
+    assert not (tmp_path / LOST).exists()
+    assert [path.read_bytes() for path in tmp_path.glob(f"{LOST}-*-wal")] == [b"of the former"]
+    control = Control(tmp_path)
+    assert control.digest_of("t", ID) is None
+    control.close()
+
+
+def test_a_control_db_that_lost_its_log_is_no_new_one(tmp_path: Path) -> None:
+    start(tmp_path).close()
+    for path in tmp_path.glob("control.db*"):
+        path.unlink()
+    sqlite3.connect(tmp_path / "control.db").execute("PRAGMA journal_mode = WAL").close()
+    assert (tmp_path / "control.db").stat().st_size
+    with pytest.raises(CorruptCatalog, match=r"has lost its contents\. It holds what must not be forgotten"):
+        start(tmp_path)
+
+
 def test_an_empty_control_db_is_no_new_one(tmp_path: Path) -> None:
     Control(tmp_path).close()
+    for path in tmp_path.glob("control.db*"):
+        path.unlink()
+    (tmp_path / "control.db").touch()
+    Control(tmp_path).close()  # nobody has used it: a first start was cut short
+    (tmp_path / "origin").touch()
     for path in tmp_path.glob("control.db*"):
         path.unlink()
     (tmp_path / "control.db").touch()

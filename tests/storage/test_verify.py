@@ -145,6 +145,15 @@ def test_a_damaged_control_db_is_found(tmp_path: Path) -> None:
     assert "control.db" in problem
 
 
+def test_a_control_db_that_is_gone_is_found_and_not_made(tmp_path: Path) -> None:
+    make(tmp_path)
+    for path in tmp_path.glob("control.db*"):
+        path.unlink()
+    for _ in range(2):
+        (problem,) = check(tmp_path).problems
+        assert "control.db is missing" in problem
+
+
 def test_nothing_is_changed_without_a_rebuild(tmp_path: Path) -> None:
     make(tmp_path)
     last = segments(tmp_path)[-1]

@@ -89,7 +89,7 @@ def test_what_cannot_be_made_is_told_and_nothing_is_kept(tmp_path: Path, args: l
 
 
 def test_the_list_shows_keys_and_with_all_those_that_ended(tmp_path: Path) -> None:
-    (tmp_path / "origin").touch()  # a server has used it
+    open_keys(tmp_path).close()
     out, told = keys(tmp_path, "list")
     assert (out, told) == ("", "weir: there is no key\n")
     for name in ("first", "second"):
