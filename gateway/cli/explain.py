@@ -16,6 +16,7 @@ _REASONS = {
     "outOfTime": "out of the time range",
     "noMatchingStream": "no matching stream in the time range",
     "limitReached": "the limit was reached without them",
+    "notComeTo": "the query had ended before",
 }
 """The server's names, for a person; one that is not known is shown as it is."""
 

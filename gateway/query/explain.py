@@ -49,8 +49,8 @@ class Explainer:
         return b',"explain":%b' % msgspec.json.encode(explained(self._expr, self._explanation, self._stats))
 
 
-def explained(expr: Expr, explanation: Explanation, stats: Stats) -> dict[str, Any]:
-    """What is known of a query, as JSON has it; `stats` of what it took so far."""
+def explained(expr: Expr, explanation: Explanation, stats: Stats, *, ended: bool = True) -> dict[str, Any]:
+    """What is known of a query, as JSON has it; `stats` of what it took so far. `ended`: by itself, with an answer."""
     found = explanation
     survey, units, lines, steps = found.survey, found.units(), found.lines(), found.steps()
     return {
@@ -81,7 +81,8 @@ def explained(expr: Expr, explanation: Explanation, stats: Stats) -> dict[str, A
             "skipped": {
                 "outOfTime": survey.runs_out_of_time,
                 "noMatchingStream": survey.groups_without_rows,
-                "limitReached": units.unread,
+                "limitReached": units.unread if ended else 0,
+                **({} if ended else {"notComeTo": units.unread}),
             },
         },
         "lines": {"read": lines.lines, "bytes": lines.line_bytes, "compressedBytes": lines.compressed_bytes},

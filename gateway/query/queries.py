@@ -168,7 +168,7 @@ async def _answer(request: Request, door: _Door) -> Response:
         status, wrong = told_as.status, told_as.text
         raise
     finally:
-        seconds, stats = time.monotonic() - arrived, progress.stats or Stats()
+        seconds, stats = time.monotonic() - arrived, _stats_of(progress)
         if progress.kind:
             gateway.metrics.query_done(tenant, status, progress.kind, door.span, seconds=seconds, stats=stats)
         told = _described(form, tenant, tags, stats)
@@ -233,10 +233,14 @@ def _explained(progress: _Progress) -> dict[str, Any] | None:
     explanation, expr = progress.explanation, progress.expr
     if explanation is None or expr is None:
         return None
-    stats = progress.stats
-    if stats is None:
-        stats = Stats(blocks=explanation.so_far())
-    return explained(expr, explanation, stats)
+    return explained(expr, explanation, _stats_of(progress), ended=progress.stats is not None)
+
+
+def _stats_of(progress: _Progress) -> Stats:
+    """What a query took as far as it came."""
+    if progress.stats is not None:
+        return progress.stats
+    return Stats() if progress.explanation is None else Stats(blocks=progress.explanation.so_far())
 
 
 def _described(form: Form, tenant: str, tags: str, stats: Stats) -> dict[str, Any]:

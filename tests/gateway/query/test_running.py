@@ -239,7 +239,13 @@ def test_a_query_is_listed_and_stopped_by_the_command(server: ServerProcess) -> 
     assert (refused.returncode, "has ended, or never was" in refused.stderr) == (1, True)
     (told,) = [each for each in slow(server) if each["query"] == HEAVY]
     assert told["status"] == 422
-    assert told["explain"]["plans"][0]["made"] == "row by row"
+    explain = told["explain"]
+    assert explain["plans"][0]["made"] == "row by row"
+    skipped = explain["units"]["skipped"]
+    assert (skipped["limitReached"], skipped["notComeTo"] >= 0) == (0, True)
+    line = next(line for line in reversed(server.log_text.splitlines()) if "slow query" in line and HEAVY[:20] in line)
+    assert f" lines={explain['entries'][0]['entries']} " in line
+    assert " units=0 " not in line
 
 
 def test_a_slow_query_is_kept_with_what_it_did(server: ServerProcess) -> None:
