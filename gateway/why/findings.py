@@ -239,7 +239,7 @@ def _damage(looking: Looking) -> Iterator[Finding]:
                 "damage",
                 Level.CAUSE,
                 text,
-                "The files are in quarantine/ of the data directory: `weir verify` says what is wrong with them.",
+                "Its file is in quarantine/ of the data directory, with a .json beside it that says what is wrong.",
             )
 
 
