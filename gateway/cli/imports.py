@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -41,6 +42,7 @@ _TEXT = "Lines of text"
 _JSON = "Lines of JSON"
 _HOW = "How it is sent"
 _SHOWN = 10
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
 class TimeOf(StrEnum):
@@ -303,6 +305,8 @@ def _labels(given: list[str]) -> dict[str, str]:
         name, equals, value = each.partition("=")
         if not (name and equals and value):
             raise BadArgument(f"--label {each!r}: say NAME=VALUE")
+        if _LABEL.fullmatch(name) is None:
+            raise BadArgument(f"--label {each!r}: {name!r} is not a label's name")
         labels[name] = value
     return labels
 

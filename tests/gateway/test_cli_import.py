@@ -103,6 +103,7 @@ def test_stdin_and_a_terminal(server: ServerProcess, tmp_path: Path) -> None:
     [
         (["none.log"], "cannot read"),
         (["pyproject.toml", "--label", "x"], "say NAME=VALUE"),
+        (["pyproject.toml", "--label", "a b=c"], "'a b' is not a label's name"),
         (["pyproject.toml", "--zone", "Mars/Olympus"], "there is no time zone"),
         (["pyproject.toml", "--encoding", "utf-16"], "a newline is more than a byte"),
         (["pyproject.toml", "--encoding", "none"], "there is no encoding"),
